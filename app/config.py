@@ -1,0 +1,194 @@
+"""The configuration: its shape, its defaults, and errors that say where and what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from app.inverters.opendtu import OpenDtuConfig, OpenDtuInverterConfig
+from app.meters import MeterConfig
+from app.meters.base import Host
+from app.yamlfile import ConfigError, Document, Problem, load_document
+
+__all__ = ["Config", "ConfigError", "load", "schema"]
+
+
+def _valid_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise ValueError(f"{value!r} is not a URL like http://host:8086")
+    return value.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_valid_url)]
+
+
+def _valid_topic(value: str) -> str:
+    if not value or any(c in value for c in "+#\0 ") or value.startswith("/"):
+        raise ValueError(f"{value!r} is not an MQTT topic prefix: no spaces, + or #")
+    return value.rstrip("/")
+
+
+Topic = Annotated[str, AfterValidator(_valid_topic)]
+
+
+class Section(BaseModel):
+    """Keys that nobody knows are errors: a misspelt one would silently do nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class MqttConfig(Section):
+    """The broker that OpenDTU and we share."""
+
+    host: Host = "localhost"
+    port: int = Field(1883, ge=1, le=65535)
+    username: str = ""
+    password: str = Field("", repr=False)
+    topic_prefix: Topic = "zeropower"
+
+
+class ControlConfig(Section):
+    """How to regulate. Powers in watts, positive grid power is import."""
+
+    target_point_w: float = Field(15.0, ge=-100_000, le=100_000, description="grid power to hold; positive is import")
+    dry_run: bool = Field(False, description="compute, record and show, and never command")
+    enabled: bool = Field(True, description="state at the very first start")
+    deadband_w: float = Field(10.0, ge=0, le=500, description="deviations up to this size are left alone")
+    max_raise_w_per_s: float = Field(300.0, gt=0, le=100_000, description="how fast the site limit may rise")
+    min_command_interval_s: float = Field(2.5, ge=0.5, le=60, description="between two limits to one inverter; export cuts may go earlier")
+    dead_time_s: tuple[float, float] = Field((0.3, 4.0), description="shortest and longest time from a limit to its effect on power")
+    phases: Literal["net"] = Field("net", description="the sum over all phases decides")
+    fail_safe_w: float | None = Field(None, ge=0, description="site total while the grid power is unknown; default: the minima")
+    exit_limit: Literal["fail_safe", "release", "keep"] = Field("fail_safe", description="what a clean stop leaves behind")
+    stale_hold_s: float | None = Field(None, gt=0, le=60, description="no raise past this age; default max(2, 1.5 x interval)")
+    stale_fail_safe_s: float | None = Field(None, gt=0, le=300, description="fail-safe past this age; default max(5, 3 x interval)")
+    export_limit_w: float | None = Field(None, ge=0, le=1_000_000, description="the grid operator's cap on export; binds always")
+
+    @field_validator("dead_time_s")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] <= value[1] <= 60:
+            raise ValueError(f"{list(value)} is not [shortest, longest] within 0 to 60 s")
+        return value
+
+
+class InfluxConfig(Section):
+    """An InfluxDB 2.x server (or anything that speaks its v2 write API)."""
+
+    url: Url = "http://localhost:8086"
+    token: str = Field(repr=False, min_length=1)
+    org: str = "solar"
+    bucket: str = "zero_export"
+
+
+class HttpConfig(Section):
+    """The page and the API."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - the page is for the whole house
+    port: int = Field(8080, ge=0, le=65535)
+    token: str = Field("", repr=False, description="required as a bearer token for every change, where set")
+    public_url: Url = Field("http://localhost:8080", description="where browsers reach this page")
+    grafana_url: Url | None = Field(None, description="where browsers reach Grafana; default: port 3000 of public_url's host")
+    allowed_origins: tuple[Url, ...] = Field((), description="origins that a toggle may redirect to, besides Grafana's")
+    allowed_hosts: tuple[str, ...] = Field((), description="more host names under which this page may be used")
+
+    @property
+    def grafana(self) -> str:
+        """Grafana's base URL."""
+        parts = urlsplit(self.public_url)
+        return self.grafana_url or f"{parts.scheme}://{_bracketed(parts.hostname or 'localhost')}:3000"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+class LogConfig(Section):
+    """Logs always go to standard output; to a rotated file too where one is named."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    file: Path | None = None
+    max_mb: float = Field(5.0, gt=0, le=1000)
+    backups: int = Field(3, ge=0, le=100)
+
+
+class Config(Section):
+    """The whole of `config.yaml`."""
+
+    site: str = Field("home", pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$", description="names the installation")
+    data_dir: Path = Path("data")
+    mqtt: MqttConfig = MqttConfig()
+    opendtu: OpenDtuConfig = OpenDtuConfig()
+    meter: tuple[MeterConfig, ...] = Field(min_length=1, description="one meter, or a list that is summed")
+    inverters: tuple[OpenDtuInverterConfig, ...] = Field(min_length=1, max_length=20)
+    control: ControlConfig = ControlConfig()
+    influxdb: InfluxConfig | None = None
+    http: HttpConfig = HttpConfig()
+    log: LogConfig = LogConfig()
+
+    @field_validator("meter", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        serials = [inverter.serial for inverter in self.inverters]
+        doubled = sorted({serial for serial in serials if serials.count(serial) > 1})
+        if doubled:
+            raise ValueError(f"inverters: serial {', '.join(doubled)} is there twice")
+        return self
+
+
+def load(path: Path, environment: dict[str, str]) -> Config:
+    """Read, expand and validate the file. Raises `ConfigError` with every problem found."""
+    document = load_document(path, environment)
+    try:
+        config = Config.model_validate(document.data)
+    except ValidationError as error:
+        raise ConfigError(document.problems + _problems(document, error)) from None
+    if document.problems:
+        raise ConfigError(document.problems)
+    return config
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of the file, for editors."""
+    return Config.model_json_schema()
+
+
+def _problems(document: Document, error: ValidationError) -> list[Problem]:
+    found = []
+    for item in error.errors(include_url=False):
+        location = tuple(part for part in item["loc"] if not _is_union_tag(part, document, item["loc"]))
+        if document.unresolved(location):
+            continue  # already reported: its variable is not set
+        found.append(document.problem(location, _sentence(item)))
+    return found
+
+
+def _is_union_tag(part: int | str, document: Document, location: tuple[int | str, ...]) -> bool:
+    """pydantic puts the chosen type of a tagged union into the path; it is no key of the file."""
+    index = location.index(part)
+    return index > 0 and isinstance(part, str) and location[0] == "meter" and index == 2 and not document.has(location[: index + 1])
+
+
+def _sentence(item: Any) -> str:
+    value = item.get("input")
+    match item["type"]:
+        case "extra_forbidden":
+            return "unknown key: remove it or check its spelling"
+        case "missing":
+            return "is missing: add it"
+        case "union_tag_invalid":
+            return f"{value.get('type')!r} is no known type: use one of {item['ctx']['expected_tags']}"
+        case "union_tag_not_found":
+            return "type is missing: add it (for example type: shelly)"
+        case "value_error":
+            return str(item["ctx"]["error"])
+    shown = "" if isinstance(value, dict | list) else f"{value!r}: "
+    return f"{shown}{item['msg'][0].lower()}{item['msg'][1:]}"

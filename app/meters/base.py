@@ -1,0 +1,120 @@
+"""What a meter driver is, and what every polled one shares."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Protocol
+
+import aiohttp
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Reading
+
+MAX_POWER_W = 100_000.0  # beyond any house connection: a unit mix-up or a corrupt value
+MAX_BODY_BYTES = 65_536
+Emit = Callable[[Reading | DeviceError], None]
+
+
+def valid_host(value: str) -> str:
+    """Refuse what cannot be a ``name[:port]``: URLs, spaces and the placeholders of the examples."""
+    if "x.x" in value.lower() or value.lower().startswith("your"):
+        raise ValueError(f"{value!r} is a placeholder: put the address of your device here")
+    name, _, port = value.rpartition(":") if ":" in value else (value, "", "80")
+    if not name or any(c in value for c in "/@ \t\\?#") or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"{value!r} is not a host: give a name or an address, with a port if needed (192.168.1.20:8080)")
+    return value
+
+
+Host = Annotated[str, AfterValidator(valid_host)]
+
+
+class DriverConfig(BaseModel):
+    """Keys that no driver knows are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class PolledConfig(DriverConfig):
+    """Keys of every meter that is asked for its value."""
+
+    interval_s: float = Field(1.0, ge=0.2, le=60, description="seconds between two requests")
+    timeout_s: float = Field(1.5, gt=0, le=10, description="give up on one request after this many seconds")
+    invert: bool = Field(False, description="true where the meter counts export as positive")
+
+
+class Meter(Protocol):
+    """A source of readings. ``run`` never returns; it emits each reading or the fault instead of one."""
+
+    name: str
+    interval_s: float
+
+    async def run(self, emit: Emit) -> None:
+        """Emit for ever; raises nothing that a device can cause."""
+
+
+async def poll(read: Callable[[], Awaitable[Reading]], interval_s: float, emit: Emit) -> None:
+    """Call ``read`` every ``interval_s``, never overlapping, and emit what it returns or raises.
+
+    After a refused login it waits a minute: devices lock out clients that keep trying.
+    """
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        pause = interval_s
+        try:
+            emit(await read())
+        except DeviceAuthError as error:
+            emit(error)
+            pause = 60.0
+        except DeviceError as error:
+            emit(error)
+        due = max(due + pause, loop.time() + 0.05)
+        await asyncio.sleep(due - loop.time())
+
+
+async def get_json(session: aiohttp.ClientSession, url: str, timeout_s: float, **request: Any) -> Any:
+    """GET a small JSON document, with every failure as a `DeviceError` that names the URL."""
+    timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(1.0, timeout_s))
+    try:
+        async with session.get(url, timeout=timeout, allow_redirects=False, **request) as response:
+            if response.status in (401, 403):
+                raise DeviceAuthError(f"{url} refuses the login (HTTP {response.status}): check username and password")
+            if response.status != 200:
+                raise DeviceDataError(f"{url} answers HTTP {response.status}")
+            body = await response.content.read(MAX_BODY_BYTES + 1)
+            while not response.content.at_eof() and len(body) <= MAX_BODY_BYTES:
+                body += await response.content.read(MAX_BODY_BYTES + 1 - len(body))
+            if len(body) > MAX_BODY_BYTES:
+                raise DeviceDataError(f"{url} answers more than {MAX_BODY_BYTES} bytes")
+            return _loads(url, body)
+    except TimeoutError:
+        raise DeviceUnavailable(f"{url} does not answer within {timeout_s:g} s") from None
+    except aiohttp.ClientError as error:
+        raise DeviceUnavailable(f"cannot reach {url}: {error}") from None
+
+
+def _loads(url: str, body: bytes) -> Any:
+    import json
+
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise DeviceDataError(f"{url} does not answer with JSON") from None
+
+
+def watts(value: Any, what: str) -> float:
+    """A power that may be used: a finite number of plausible size. Raises `DeviceDataError` naming ``what``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise DeviceDataError(f"{what} is {value!r}, not a number of watts")
+    if abs(value) > MAX_POWER_W:
+        raise DeviceDataError(f"{what} is {value:g} W, which no house connection carries")
+    return float(value)
+
+
+def optional(value: Any) -> float | None:
+    """A finite number, or None for whatever else a device may send."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)

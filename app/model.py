@@ -1,0 +1,252 @@
+"""The words every room shares: units, signs and the data of one tick.
+
+Signs, everywhere: ``grid_w > 0`` import, ``< 0`` export; ``pv_w >= 0``; a limit is AC watts.
+``None`` means unknown and is never replaced by 0. ``*_s`` on a monotonic clock is control time,
+``utc_s`` is a Unix time stamp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class DeviceError(Exception):
+    """A device or service could not be used; the text is a sentence for the user."""
+
+
+class DeviceUnavailable(DeviceError):
+    """No answer, or too late: worth retrying."""
+
+
+class DeviceAuthError(DeviceError):
+    """The device refuses our credentials: retrying fast would lock us out."""
+
+
+class DeviceDataError(DeviceError):
+    """An answer came, and it cannot be used (wrong device, missing or invalid value)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One phase or channel of a grid meter; whatever the device does not report is None."""
+
+    power_w: float | None = None
+    voltage_v: float | None = None
+    current_a: float | None = None
+    power_factor: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One valid answer of a grid meter.
+
+    ``at_s`` is the monotonic time that the source can prove (for a polled device: when the answer
+    was complete). ``import_wh``/``export_wh`` are the device's own lifetime counters, which count per
+    phase and are therefore not netted on most three-phase meters.
+    """
+
+    power_w: float
+    at_s: float
+    utc_s: float
+    phases: tuple[Phase, ...] = ()
+    import_wh: float | None = None
+    export_wh: float | None = None
+    latency_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterState:
+    """What is known of the grid meter now. ``interval_s`` is its own (expected) update interval."""
+
+    reading: Reading | None = None
+    fault: str | None = None
+    interval_s: float = 1.0
+    good_in_a_row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ac:
+    """The AC side of an inverter, as last reported."""
+
+    power_w: float | None = None
+    voltage_v: float | None = None
+    current_a: float | None = None
+    frequency_hz: float | None = None
+    power_factor: float | None = None
+    reactive_power_var: float | None = None
+    dc_power_w: float | None = None
+    temperature_c: float | None = None
+    efficiency_pct: float | None = None
+    yield_day_wh: float | None = None
+    yield_total_kwh: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One DC input of an inverter; ``channel`` counts from 1."""
+
+    channel: int
+    name: str | None = None
+    power_w: float | None = None
+    voltage_v: float | None = None
+    current_a: float | None = None
+    yield_day_wh: float | None = None
+    yield_total_kwh: float | None = None
+    irradiation_pct: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InverterState:
+    """One inverter as its driver knows it.
+
+    ``power_at_s``: when a live message last proved ``ac.power_w`` (None: never; retained copies do not
+    count). ``commanded_w``/``commanded_at_s``: the last command that left us; ``commanded_ok`` whether
+    the transport took it. ``acked_w``: the limit that the gateway echoes, None if it shows none.
+    ``resets`` counts the events after which the limit must be taken as lost (inverter or gateway
+    restarted, came back, lost its day yield); ``data_seq`` counts the answers of the inverter itself.
+    """
+
+    serial: str
+    name: str
+    max_w: float
+    min_w: float
+    enabled: bool = True
+    reachable: bool | None = None
+    producing: bool | None = None
+    commandable: bool = False
+    ac: Ac = field(default_factory=Ac)
+    panels: tuple[Panel, ...] = ()
+    power_at_s: float | None = None
+    utc_s: float | None = None
+    data_seq: int = 0
+    commanded_w: float | None = None
+    commanded_at_s: float | None = None
+    commanded_ok: bool = True
+    acked_w: float | None = None
+    acked_pct: float | None = None
+    acked_at_s: float | None = None
+    rated_w: float | None = None
+    rssi_dbm: float | None = None
+    resets: int = 0
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayState:
+    """The box between us and the inverters (OpenDTU). ``online`` is None until it is known."""
+
+    name: str
+    online: bool | None = None
+    uptime_s: float | None = None
+    rssi_dbm: float | None = None
+    temperature_c: float | None = None
+    heap_free_b: float | None = None
+    seen_at_s: float | None = None
+    utc_s: float | None = None
+    data_seq: int = 0
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What people change at run time."""
+
+    enabled: bool = True
+    target_point_w: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class PriceState:
+    """The normalised price of now, in cents per kWh.
+
+    ``export_value_c``: what one exported kWh earns; negative means you pay for it.
+    """
+
+    export_value_c: float | None = None
+    import_price_c: float | None = None
+    estimated: bool = True
+    valid_until_utc_s: float | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything the core may look at in one step; nothing else exists for it."""
+
+    now_s: float
+    utc_s: float
+    meter: MeterState
+    inverters: tuple[InverterState, ...]
+    settings: Settings
+    price: PriceState | None = None
+    gateways: tuple[GatewayState, ...] = ()
+    broker_connected: bool = True
+
+
+class Mode(StrEnum):
+    """What the controller is doing, in one word; `Decision.reason` says why."""
+
+    STARTING = "starting"
+    LIMIT = "limit"
+    OPEN = "open"
+    SHUTDOWN = "shutdown"
+    PAUSED = "paused"
+    HOLD = "hold"
+    FAIL_SAFE = "fail_safe"
+    NIGHT = "night"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One limit to send now. ``urgent`` commands ignore spacing and in-flight rules."""
+
+    serial: str
+    limit_w: float
+    reason: str
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something is wrong: ``key`` is stable, ``text`` is for people, ``next_step`` is what to do."""
+
+    key: str
+    text: str
+    next_step: str
+    since_utc_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of one step.
+
+    ``limit_w`` is the sum of the limits in force after ``commands`` (None while any is unknown),
+    ``setpoint_w`` the site ceiling that the law asks for, ``load_w`` the estimated household load,
+    ``error_w`` = grid - target. ``trim_*`` are the PID terms in watts.
+    """
+
+    mode: Mode
+    reason: str
+    commands: tuple[Command, ...] = ()
+    target_w: float | None = None
+    grid_w: float | None = None
+    pv_w: float | None = None
+    load_w: float | None = None
+    setpoint_w: float | None = None
+    limit_w: float | None = None
+    error_w: float | None = None
+    trim_p_w: float | None = None
+    trim_i_w: float | None = None
+    trim_d_w: float | None = None
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One turn of the loop. Telemetry, events, MQTT, metrics and log are projections of it."""
+
+    snapshot: Snapshot
+    decision: Decision
+    dry_run: bool = False
+    step_s: float = 0.0
