@@ -1,0 +1,1 @@
+"""Zero-export controller for Hoymiles inverters behind OpenDTU."""

@@ -59,14 +59,28 @@ class ControlConfig(Section):
     enabled: bool = Field(True, description="state at the very first start")
     deadband_w: float = Field(10.0, ge=0, le=500, description="deviations up to this size are left alone")
     max_raise_w_per_s: float = Field(300.0, gt=0, le=100_000, description="how fast the site limit may rise")
-    min_command_interval_s: float = Field(2.5, ge=0.5, le=60, description="between two limits to one inverter; export cuts may go earlier")
-    dead_time_s: tuple[float, float] = Field((0.3, 4.0), description="shortest and longest time from a limit to its effect on power")
+    min_command_interval_s: float = Field(
+        2.5, ge=0.5, le=60, description="between two limits to one inverter; export cuts may go earlier"
+    )
+    dead_time_s: tuple[float, float] = Field(
+        (0.3, 4.0), description="shortest and longest time from a limit to its effect on power"
+    )
     phases: Literal["net"] = Field("net", description="the sum over all phases decides")
-    fail_safe_w: float | None = Field(None, ge=0, description="site total while the grid power is unknown; default: the minima")
-    exit_limit: Literal["fail_safe", "release", "keep"] = Field("fail_safe", description="what a clean stop leaves behind")
-    stale_hold_s: float | None = Field(None, gt=0, le=60, description="no raise past this age; default max(2, 1.5 x interval)")
-    stale_fail_safe_s: float | None = Field(None, gt=0, le=300, description="fail-safe past this age; default max(5, 3 x interval)")
-    export_limit_w: float | None = Field(None, ge=0, le=1_000_000, description="the grid operator's cap on export; binds always")
+    fail_safe_w: float | None = Field(
+        None, ge=0, description="site total while the grid power is unknown; default: the minima"
+    )
+    exit_limit: Literal["fail_safe", "release", "keep"] = Field(
+        "fail_safe", description="what a clean stop leaves behind"
+    )
+    stale_hold_s: float | None = Field(
+        None, gt=0, le=60, description="no raise past this age; default max(2, 1.5 x interval)"
+    )
+    stale_fail_safe_s: float | None = Field(
+        None, gt=0, le=300, description="fail-safe past this age; default max(5, 3 x interval)"
+    )
+    export_limit_w: float | None = Field(
+        None, ge=0, le=1_000_000, description="the grid operator's cap on export; binds always"
+    )
 
     @field_validator("dead_time_s")
     @classmethod
@@ -92,7 +106,9 @@ class HttpConfig(Section):
     port: int = Field(8080, ge=0, le=65535)
     token: str = Field("", repr=False, description="required as a bearer token for every change, where set")
     public_url: Url = Field("http://localhost:8080", description="where browsers reach this page")
-    grafana_url: Url | None = Field(None, description="where browsers reach Grafana; default: port 3000 of public_url's host")
+    grafana_url: Url | None = Field(
+        None, description="where browsers reach Grafana; default: port 3000 of public_url's host"
+    )
     allowed_origins: tuple[Url, ...] = Field((), description="origins that a toggle may redirect to, besides Grafana's")
     allowed_hosts: tuple[str, ...] = Field((), description="more host names under which this page may be used")
 
@@ -172,9 +188,15 @@ def _problems(document: Document, error: ValidationError) -> list[Problem]:
 
 
 def _is_union_tag(part: int | str, document: Document, location: tuple[int | str, ...]) -> bool:
-    """pydantic puts the chosen type of a tagged union into the path; it is no key of the file."""
+    """Pydantic puts the chosen type of a tagged union into the path; it is no key of the file."""
     index = location.index(part)
-    return index > 0 and isinstance(part, str) and location[0] == "meter" and index == 2 and not document.has(location[: index + 1])
+    return (
+        index > 0
+        and isinstance(part, str)
+        and location[0] == "meter"
+        and index == 2
+        and not document.has(location[: index + 1])
+    )
 
 
 def _sentence(item: Any) -> str:

@@ -15,7 +15,7 @@ class DeviceError(Exception):
     """A device or service could not be used; the text is a sentence for the user."""
 
 
-class DeviceUnavailable(DeviceError):
+class DeviceUnavailable(DeviceError):  # noqa: N818 - an outage is no error of ours
     """No answer, or too late: worth retrying."""
 
 
@@ -101,8 +101,8 @@ class InverterState:
     """One inverter as its driver knows it.
 
     ``power_at_s``: when a live message last proved ``ac.power_w`` (None: never; retained copies do not
-    count). ``commanded_w``/``commanded_at_s``: the last command that left us; ``commanded_ok`` whether
-    the transport took it. ``acked_w``: the limit that the gateway echoes, None if it shows none.
+    count). ``commanded_w``/``commanded_at_s``: the last command that the transport took. ``acked_w``: the
+    limit that the gateway echoes, None if it shows none.
     ``resets`` counts the events after which the limit must be taken as lost (inverter or gateway
     restarted, came back, lost its day yield); ``data_seq`` counts the answers of the inverter itself.
     """
@@ -114,7 +114,6 @@ class InverterState:
     enabled: bool = True
     reachable: bool | None = None
     producing: bool | None = None
-    commandable: bool = False
     ac: Ac = field(default_factory=Ac)
     panels: tuple[Panel, ...] = ()
     power_at_s: float | None = None
@@ -122,7 +121,6 @@ class InverterState:
     data_seq: int = 0
     commanded_w: float | None = None
     commanded_at_s: float | None = None
-    commanded_ok: bool = True
     acked_w: float | None = None
     acked_pct: float | None = None
     acked_at_s: float | None = None

@@ -40,9 +40,7 @@ class SettingsStore:
         """Call ``listener(settings, source)`` after every change."""
         self._listeners.append(listener)
 
-    def update(
-        self, *, enabled: bool | None = None, target_point_w: float | None = None, source: str
-    ) -> Settings:
+    def update(self, *, enabled: bool | None = None, target_point_w: float | None = None, source: str) -> Settings:
         """Change and persist settings. Raises ValueError with a sentence for a target out of range."""
         new = self.current
         if enabled is not None:
@@ -65,8 +63,12 @@ class SettingsStore:
             return {}
         except (OSError, ValueError) as error:
             kept = self._path.with_suffix(".damaged")
-            log.warning("cannot read %s (%s); starting from the configuration, the file is kept as %s",
-                        self._path, error, kept.name)
+            log.warning(
+                "cannot read %s (%s); starting from the configuration, the file is kept as %s",
+                self._path,
+                error,
+                kept.name,
+            )
             try:
                 os.replace(self._path, kept)
             except OSError:
@@ -115,7 +117,10 @@ def _merge(configured: Settings, stored: dict[str, Any]) -> Settings:
     enabled, target = configured.enabled, configured.target_point_w
     if isinstance(changed.get("enabled"), bool) and was.get("enabled") == configured.enabled:
         enabled = changed["enabled"]
-    if isinstance(changed.get("target_point_w"), int | float) and was.get("target_point_w") == configured.target_point_w:
+    if (
+        isinstance(changed.get("target_point_w"), int | float)
+        and was.get("target_point_w") == configured.target_point_w
+    ):
         try:
             target = _valid_target(changed["target_point_w"])
         except ValueError:

@@ -68,7 +68,9 @@ def load_document(path: Path, environment: dict[str, str]) -> Document:
         text = path.read_bytes()[: MAX_BYTES + 1].decode("utf-8")
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ConfigError([Problem(name, 1, "", f"cannot read the file: {reason}; pass its path with --config")]) from None
+        raise ConfigError(
+            [Problem(name, 1, "", f"cannot read the file: {reason}; pass its path with --config")]
+        ) from None
     except UnicodeDecodeError:
         raise ConfigError([Problem(name, 1, "", "is not UTF-8 text")]) from None
     if len(text) > MAX_BYTES:
@@ -92,7 +94,7 @@ class _NoAliases(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
+            event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "aliases (*name) are not supported", event.start_mark)
         return super().compose_node(parent, index)
 
@@ -108,13 +110,17 @@ def _plain(node: yaml.Node, location: Location, document: Document, environment:
     return _scalar(node, location, document)
 
 
-def _mapping(node: yaml.MappingNode, location: Location, document: Document, environment: dict[str, str]) -> dict[str, Any]:
+def _mapping(
+    node: yaml.MappingNode, location: Location, document: Document, environment: dict[str, str]
+) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key_node, value_node in node.value:
         key = str(key_node.value)
         here = (*location, key)
         if key in result:
-            document.problems.append(Problem(document.file, key_node.start_mark.line + 1, ".".join(map(str, here)), "is there twice"))
+            document.problems.append(
+                Problem(document.file, key_node.start_mark.line + 1, ".".join(map(str, here)), "is there twice")
+            )
         result[key] = _plain(value_node, here, document, environment)
         document.lines[here] = key_node.start_mark.line + 1
     return result
@@ -146,7 +152,9 @@ def _expanded(node: yaml.Node, location: Location, document: Document, environme
             return match["arg"] or ""
         if match["op"] is None and value == "" and name in environment:
             return ""
-        hint = (match["arg"] if match["op"] == ":?" else "") or f"set it in .env or the environment, or give a default: ${{{name}:-...}}"
+        hint = (
+            match["arg"] if match["op"] == ":?" else ""
+        ) or f"set it in .env or the environment, or give a default: ${{{name}:-...}}"
         document.problems.append(document.problem(location, f"{name} is not set: {hint}"))
         document.unset.add(location)
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Protocol
@@ -23,7 +24,9 @@ def valid_host(value: str) -> str:
         raise ValueError(f"{value!r} is a placeholder: put the address of your device here")
     name, _, port = value.rpartition(":") if ":" in value else (value, "", "80")
     if not name or any(c in value for c in "/@ \t\\?#") or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f"{value!r} is not a host: give a name or an address, with a port if needed (192.168.1.20:8080)")
+        raise ValueError(
+            f"{value!r} is not a host: give a name or an address, with a port if needed (192.168.1.20:8080)"
+        )
     return value
 
 
@@ -96,8 +99,6 @@ async def get_json(session: aiohttp.ClientSession, url: str, timeout_s: float, *
 
 
 def _loads(url: str, body: bytes) -> Any:
-    import json
-
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -1,0 +1,1 @@
+"""A simulated house: its physics (pure), and its devices served over their real protocols."""

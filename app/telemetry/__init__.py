@@ -1,0 +1,1 @@
+"""Telemetry: the schema, the projection of ticks, and the stores."""

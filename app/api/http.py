@@ -1,0 +1,220 @@
+"""The HTTP server: reading for everybody in the house, changes by the rules in `guard`."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from app.api import metrics as exposition
+from app.api.changes import Changes
+from app.api.events import HEARTBEAT_S, Events
+from app.api.guard import RefusedError
+from app.api.listener import Listener
+from app.api.openapi import openapi
+from app.api.pages import Pages
+from app.api.series import Recent, Stored
+from app.api.status import STALLED_S, status, tick_age_s
+from app.config import HttpConfig
+from app.hub import Hub
+from app.model import Fault, Tick
+from app.state import SettingsStore
+
+log = logging.getLogger(__name__)
+
+MAX_BODY = 4096
+MAX_HISTORY_S = 31 * 86_400.0
+KEEPALIVE_S = 30.0
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Server": "zero-export",
+}
+History = Callable[[float], Stored | Awaitable[Stored]]
+_SENTENCES = {
+    404: "{path} is not served here: see /openapi.json for what is",
+    405: "{method} is not possible on {path}: use {allowed}",
+    413: f"the body is larger than {MAX_BODY} bytes: send less",
+}
+
+
+class HttpServer:
+    """Serves the API and the page. ``history(seconds)`` gives stored points, as columns or rows with ``utc_s``."""
+
+    def __init__(
+        self,
+        config: HttpConfig,
+        hub: Hub,
+        store: SettingsStore,
+        history: History,
+        *,
+        version: str,
+        site: str,
+        faults: Callable[[], tuple[Fault, ...]] = tuple,
+        clock: Callable[[], float] = time.monotonic,
+        utc: Callable[[], float] = time.time,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
+        self._config = config
+        self._hub = hub
+        self._store = store
+        self._history = history
+        self._about = {"version": version, "site": site}
+        self._faults = faults
+        self._clock = clock
+        self._utc = utc
+        self._pages = Pages()
+        self._changes = Changes(config, store, self._pages, utc=utc)
+        self._events = Events(hub, self._status, heartbeat_s=heartbeat_s)
+        self._recent = Recent()
+        self._remembering: asyncio.Task[None] | None = None
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, once started."""
+        if self._server is None:
+            return self._config.port
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def start(self) -> None:
+        """Listen. Raises OSError where the port is taken or not allowed."""
+        runner = web.AppRunner(
+            self.application(),
+            access_log=None,
+            keepalive_timeout=KEEPALIVE_S,
+            shutdown_timeout=2.0,
+            lingering_time=1.0,
+            auto_decompress=False,
+        )
+        await runner.setup()
+        if runner.server is None:
+            raise AssertionError("setup makes the server")
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(Listener(runner.server), self._config.host, self._config.port)
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        self._remembering = loop.create_task(self._remember(), name="http history")
+
+    async def stop(self) -> None:
+        """Close the port and every connection."""
+        if self._server is None or self._runner is None or self._remembering is None:
+            return
+        self._server.close()
+        self._remembering.cancel()
+        self._events.close()
+        await self._runner.cleanup()
+        self._server = self._runner = self._remembering = None
+
+    def application(self) -> web.Application:
+        """The routes, for the server and for tests of them."""
+        app = web.Application(middlewares=[_answer_errors], client_max_size=MAX_BODY)
+        app.on_response_prepare.append(_add_headers)
+        app.add_routes(
+            [
+                web.get("/", self._file),
+                web.get("/web/{name:.+}", self._file),
+                web.get("/api/status", self._get_status),
+                web.get("/api/toggle", self._changes.toggle, allow_head=False),
+                web.post("/api/toggle", self._changes.toggle),
+                web.put("/api/settings", self._changes.settings),
+                web.post("/api/settings", self._changes.settings),
+                web.get("/api/events", self._events.stream, allow_head=False),
+                web.get("/api/history", self._get_history),
+                web.get("/healthz", self._get_health),
+                web.get("/metrics", self._get_metrics),
+                web.get("/openapi.json", self._get_openapi),
+            ]
+        )
+        return app
+
+    async def _remember(self) -> None:
+        with self._hub.subscribe() as subscription:
+            while True:
+                self._recent.add(await subscription.get())
+
+    def _status(self, tick: Tick | None) -> dict[str, Any]:
+        return status(tick, self._store.current, now_s=self._clock(), extra_faults=self._faults(), **self._about)
+
+    async def _file(self, request: web.Request) -> web.Response:
+        return self._pages.file(request)
+
+    async def _get_status(self, _request: web.Request) -> web.Response:
+        return _json(self._status(self._hub.latest))
+
+    async def _get_history(self, request: web.Request) -> web.Response:
+        given = request.query.get("seconds", "3600")
+        seconds = float(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0.0
+        if not 1.0 <= seconds <= MAX_HISTORY_S:
+            raise RefusedError(
+                400, f"seconds {given[:40]!r} is not a whole number from 1 to {MAX_HISTORY_S:.0f}: send one"
+            )
+        found = self._history(seconds)
+        stored = await found if inspect.isawaitable(found) else found
+        return _json(self._recent.merged(stored, since_utc_s=self._utc() - seconds))
+
+    async def _get_health(self, _request: web.Request) -> web.Response:
+        age_s = tick_age_s(self._hub.latest, self._clock())
+        healthy = age_s is not None and age_s <= STALLED_S
+        word = "ok" if healthy else "starting" if age_s is None else "stalled"
+        data = {"status": word, "tick_age_s": age_s, "max_age_s": STALLED_S, "version": self._about["version"]}
+        return _json(data, status=200 if healthy else 503)
+
+    async def _get_metrics(self, _request: web.Request) -> web.Response:
+        text = exposition.metrics(
+            self._hub.latest, self._store.current, now_s=self._clock(), extra_faults=self._faults(), **self._about
+        )
+        return web.Response(body=text.encode("utf-8", "replace"), headers={"Content-Type": exposition.CONTENT_TYPE})
+
+    async def _get_openapi(self, _request: web.Request) -> web.Response:
+        return _json(openapi(self._about["version"]))
+
+
+def _json(data: Any, status: int = 200) -> web.Response:
+    return web.Response(
+        text=json.dumps(data, allow_nan=False, separators=(",", ":")), status=status, content_type="application/json"
+    )
+
+
+@web.middleware
+async def _answer_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except RefusedError as refused:
+        response = _json({"error": str(refused)}, refused.status)
+        if refused.status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return response
+    except web.HTTPException as error:
+        allowed = error.headers.get("Allow", "")
+        sentence = _SENTENCES.get(error.status, "{method} {path} cannot be answered: check the request")
+        text = sentence.format(method=request.method, path=request.path[:200], allowed=allowed)
+        response = _json({"error": text}, error.status)
+        if allowed:
+            response.headers["Allow"] = allowed
+        return response
+    except ConnectionError:
+        raise
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        return _json({"error": "this request hit a bug in the controller: look at its log and report it"}, 500)
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)

@@ -1,0 +1,199 @@
+"""The JSON schemas of everything that goes in and out over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.api import series
+from app.api.status import STALLED_S
+from app.model import Mode
+from app.state import TARGET_RANGE_W
+
+Json = dict[str, Any]
+
+ON_OFF: Json = {"type": "string", "enum": ["on", "off"]}
+TEXT: Json = {"type": "string"}
+FLAG: Json = {"type": "boolean"}
+TARGET: Json = {
+    "type": "number",
+    "minimum": TARGET_RANGE_W[0],
+    "maximum": TARGET_RANGE_W[1],
+    "description": "grid power to hold, in watts; positive is import",
+}
+
+
+def number(text: str) -> Json:
+    """A number that may be unknown."""
+    return {"type": ["number", "null"], "description": text}
+
+
+def optional(kind: str, text: str = "") -> Json:
+    """A value that may be unknown."""
+    return {"type": [kind, "null"]} | ({"description": text} if text else {})
+
+
+def record(**properties: Json) -> Json:
+    """An object that has exactly these keys."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def many(item: Json) -> Json:
+    """A list of one kind of thing."""
+    return {"type": "array", "items": item}
+
+
+def ref(name: str) -> Json:
+    """A schema by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def maybe(name: str) -> Json:
+    """A schema by its name, or null."""
+    return {"oneOf": [ref(name), {"type": "null"}]}
+
+
+def _watts(*names: str) -> dict[str, Json]:
+    return {name: number("W") for name in names}
+
+
+def schemas() -> dict[str, Json]:
+    """Every schema by its name."""
+    return {
+        "Error": record(error=TEXT | {"description": "what is wrong with which value, and what to do"}),
+        "Enabled": record(enabled=ON_OFF),
+        "Settings": record(enabled=ON_OFF, target_point_w=TARGET),
+        "Change": {
+            "type": "object",
+            "properties": {"enabled": FLAG, "target_point_w": TARGET},
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
+        "Status": _status(),
+        "Meter": _meter(),
+        "Phase": record(
+            power_w=number("W"), voltage_v=number("V"), current_a=number("A"), power_factor=number("-1 to 1")
+        ),
+        "Inverter": _inverter(),
+        "Panel": _panel(),
+        "Gateway": _gateway(),
+        "Price": _price(),
+        "Fault": record(key=TEXT, text=TEXT, next_step=TEXT, since=optional("string", "ISO 8601, UTC")),
+        "Ages": record(
+            tick_s=number("since the control loop last turned"),
+            meter_s=number("of the meter reading"),
+            inverters_s={"type": "object", "additionalProperties": number("by serial")},
+        ),
+        "History": record(utc_s=many({"type": "number"}), **{name: many(number("W")) for name in series.NAMES}),
+        "Health": record(
+            status={"type": "string", "enum": ["ok", "starting", "stalled"]},
+            tick_age_s=number("since the control loop last turned"),
+            max_age_s={"type": "number", "const": STALLED_S},
+            version=TEXT,
+        ),
+    }
+
+
+def _status() -> Json:
+    return record(
+        enabled=ON_OFF,
+        mode={"type": "string", "enum": [mode.value for mode in Mode]},
+        reason=TEXT,
+        **_watts("grid_w", "pv_w", "load_w", "limit_w", "setpoint_w", "target_w"),
+        target_point_w=TARGET,
+        dry_run=FLAG | {"description": "limits are computed and never sent"},
+        meter=maybe("Meter"),
+        inverters=many(ref("Inverter")),
+        gateways=many(ref("Gateway")),
+        price=maybe("Price"),
+        broker_connected=optional("boolean"),
+        faults=many(ref("Fault")),
+        ages=ref("Ages"),
+        site=TEXT,
+        version=TEXT,
+        time_utc=optional("string", "of the tick, ISO 8601"),
+    )
+
+
+def _meter() -> Json:
+    return record(
+        **_watts("power_w"),
+        age_s=number("s"),
+        interval_s=number("expected time between two readings"),
+        fault=optional("string", "why there is no newer reading"),
+        phases=many(ref("Phase")),
+        import_wh=number("the meter's own counter"),
+        export_wh=number("the meter's own counter"),
+        latency_s=number("s"),
+    )
+
+
+def _phase() -> Json:
+    return record(power_w=number("W"), voltage_v=number("V"), current_a=number("A"), power_factor=number("-1 to 1"))
+
+
+def _inverter() -> Json:
+    return record(
+        serial=TEXT,
+        name=TEXT,
+        enabled=FLAG | {"description": "false: shown, never commanded"},
+        reachable=optional("boolean"),
+        producing=optional("boolean"),
+        power_w=number("W"),
+        age_s=number("of the power"),
+        limit_w=number("the last limit sent"),
+        limit_age_s=number("since then"),
+        acked_w=number("the limit that the gateway shows as acknowledged"),
+        acked_age_s=number("since then"),
+        **_watts("min_w", "max_w"),
+        temperature_c=number("°C"),
+        voltage_v=number("V"),
+        frequency_hz=number("Hz"),
+        dc_power_w=number("W"),
+        efficiency_pct=number("%"),
+        yield_day_wh=number("Wh"),
+        yield_total_kwh=number("kWh"),
+        rssi_dbm=number("radio signal"),
+        panels=many(ref("Panel")),
+        note=optional("string", "a remark of the driver"),
+    )
+
+
+def _panel() -> Json:
+    return record(
+        channel={"type": "integer", "minimum": 1},
+        name=optional("string"),
+        power_w=number("W"),
+        voltage_v=number("V"),
+        current_a=number("A"),
+        yield_day_wh=number("Wh"),
+        yield_total_kwh=number("kWh"),
+        irradiation_pct=number("%"),
+    )
+
+
+def _gateway() -> Json:
+    return record(
+        name=TEXT,
+        online=optional("boolean"),
+        age_s=number("since its last message"),
+        uptime_s=number("s"),
+        rssi_dbm=number("WiFi signal"),
+        temperature_c=number("°C"),
+        heap_free_b=number("bytes"),
+        fault=optional("string"),
+    )
+
+
+def _price() -> Json:
+    return record(
+        export_value_c=number("cents that one exported kWh earns; negative means it costs"),
+        import_price_c=number("cents per imported kWh"),
+        estimated=FLAG,
+        valid_until_utc=optional("string", "ISO 8601"),
+        fault=optional("string"),
+    )

@@ -1,0 +1,216 @@
+"""The one JSON projection of a tick: what `/api/status`, the event stream and MQTT `state` all show."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from app.model import (
+    Decision,
+    Fault,
+    GatewayState,
+    InverterState,
+    MeterState,
+    Mode,
+    Panel,
+    Phase,
+    PriceState,
+    Settings,
+    Snapshot,
+    Tick,
+)
+
+STALLED_S = 5.0  # a control loop that has not turned for this long is not regulating
+_WAITING = Decision(mode=Mode.STARTING, reason="waiting for the first turn of the control loop")
+
+
+def status(
+    tick: Tick | None,
+    settings: Settings,
+    *,
+    now_s: float,
+    version: str,
+    site: str,
+    extra_faults: tuple[Fault, ...] = (),
+) -> dict[str, Any]:
+    """Everything worth showing, as plain JSON values; what is unknown is None, and NaN never appears."""
+    snapshot = tick.snapshot if tick else None
+    decision = tick.decision if tick else _WAITING
+    return {
+        **_headline(decision, settings),
+        "dry_run": tick.dry_run if tick else False,
+        "meter": _meter(snapshot.meter, now_s) if snapshot else None,
+        "inverters": [_inverter(state, now_s) for state in snapshot.inverters] if snapshot else [],
+        "gateways": [_gateway(state, now_s) for state in snapshot.gateways] if snapshot else [],
+        "price": _price(snapshot.price) if snapshot and snapshot.price else None,
+        "broker_connected": snapshot.broker_connected if snapshot else None,
+        "faults": [_fault(fault) for fault in all_faults(tick, now_s=now_s, extra=extra_faults)],
+        "ages": _ages(snapshot, now_s),
+        "site": site,
+        "version": version,
+        "time_utc": iso(snapshot.utc_s) if snapshot else None,
+    }
+
+
+def all_faults(tick: Tick | None, *, now_s: float, extra: tuple[Fault, ...] = ()) -> tuple[Fault, ...]:
+    """The faults of a tick and of everything outside it, each key once, a stalled loop first."""
+    found = (*_stalled(tick, now_s), *(tick.decision.faults if tick else ()), *extra)
+    return tuple({fault.key: fault for fault in reversed(found)}.values())[::-1]
+
+
+def tick_age_s(tick: Tick | None, now_s: float) -> float | None:
+    """How long ago the control loop last turned; None before its first turn."""
+    return age_s(tick.snapshot.now_s, now_s) if tick else None
+
+
+def number(value: float | None) -> float | None:
+    """A finite number with at most three decimals, or None."""
+    if value is None or not math.isfinite(value):
+        return None
+    return round(float(value), 3) + 0.0  # adding zero turns -0.0 into 0.0
+
+
+def iso(utc_s: float | None) -> str | None:
+    """A Unix time stamp as ISO 8601 in UTC, None where it is no date."""
+    if utc_s is None:
+        return None
+    try:
+        stamp = datetime.fromtimestamp(utc_s, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def age_s(at_s: float | None, now_s: float) -> float | None:
+    """Seconds since a monotonic time, never negative; None where there is none."""
+    return None if at_s is None else number(max(0.0, now_s - at_s))
+
+
+def _stalled(tick: Tick | None, now_s: float) -> tuple[Fault, ...]:
+    age = tick_age_s(tick, now_s)
+    if tick is None or age is None or age <= STALLED_S:
+        return ()
+    text = f"The control loop has not turned for {age:.0f} s: nothing is regulated now."
+    return (Fault("stalled", text, "Restart the controller and look at its log.", tick.snapshot.utc_s),)
+
+
+def _headline(decision: Decision, settings: Settings) -> dict[str, Any]:
+    return {
+        "enabled": on_off(settings.enabled),
+        "mode": decision.mode.value,
+        "reason": decision.reason,
+        "grid_w": number(decision.grid_w),
+        "pv_w": number(decision.pv_w),
+        "load_w": number(decision.load_w),
+        "limit_w": number(decision.limit_w),
+        "setpoint_w": number(decision.setpoint_w),
+        "target_w": number(decision.target_w),
+        "target_point_w": number(settings.target_point_w),
+    }
+
+
+def on_off(enabled: bool) -> str:
+    """The word that HTTP and MQTT use."""
+    return "on" if enabled else "off"
+
+
+def _meter(meter: MeterState, now_s: float) -> dict[str, Any]:
+    reading = meter.reading
+    return {
+        "power_w": number(reading.power_w) if reading else None,
+        "age_s": age_s(reading.at_s, now_s) if reading else None,
+        "interval_s": number(meter.interval_s),
+        "fault": meter.fault,
+        "phases": [_phase(phase) for phase in reading.phases] if reading else [],
+        "import_wh": number(reading.import_wh) if reading else None,
+        "export_wh": number(reading.export_wh) if reading else None,
+        "latency_s": number(reading.latency_s) if reading else None,
+    }
+
+
+def _phase(phase: Phase) -> dict[str, Any]:
+    return {
+        "power_w": number(phase.power_w),
+        "voltage_v": number(phase.voltage_v),
+        "current_a": number(phase.current_a),
+        "power_factor": number(phase.power_factor),
+    }
+
+
+def _inverter(state: InverterState, now_s: float) -> dict[str, Any]:
+    ac = state.ac
+    return {
+        "serial": state.serial,
+        "name": state.name,
+        "enabled": state.enabled,
+        "reachable": state.reachable,
+        "producing": state.producing,
+        "power_w": number(ac.power_w),
+        "age_s": age_s(state.power_at_s, now_s),
+        "limit_w": number(state.commanded_w),
+        "limit_age_s": age_s(state.commanded_at_s, now_s),
+        "acked_w": number(state.acked_w),
+        "acked_age_s": age_s(state.acked_at_s, now_s),
+        "min_w": number(state.min_w),
+        "max_w": number(state.max_w),
+        "temperature_c": number(ac.temperature_c),
+        "voltage_v": number(ac.voltage_v),
+        "frequency_hz": number(ac.frequency_hz),
+        "dc_power_w": number(ac.dc_power_w),
+        "efficiency_pct": number(ac.efficiency_pct),
+        "yield_day_wh": number(ac.yield_day_wh),
+        "yield_total_kwh": number(ac.yield_total_kwh),
+        "rssi_dbm": number(state.rssi_dbm),
+        "panels": [_panel(panel) for panel in state.panels],
+        "note": state.note,
+    }
+
+
+def _panel(panel: Panel) -> dict[str, Any]:
+    return {
+        "channel": panel.channel,
+        "name": panel.name,
+        "power_w": number(panel.power_w),
+        "voltage_v": number(panel.voltage_v),
+        "current_a": number(panel.current_a),
+        "yield_day_wh": number(panel.yield_day_wh),
+        "yield_total_kwh": number(panel.yield_total_kwh),
+        "irradiation_pct": number(panel.irradiation_pct),
+    }
+
+
+def _gateway(state: GatewayState, now_s: float) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "online": state.online,
+        "age_s": age_s(state.seen_at_s, now_s),
+        "uptime_s": number(state.uptime_s),
+        "rssi_dbm": number(state.rssi_dbm),
+        "temperature_c": number(state.temperature_c),
+        "heap_free_b": number(state.heap_free_b),
+        "fault": state.fault,
+    }
+
+
+def _price(price: PriceState) -> dict[str, Any]:
+    return {
+        "export_value_c": number(price.export_value_c),
+        "import_price_c": number(price.import_price_c),
+        "estimated": price.estimated,
+        "valid_until_utc": iso(price.valid_until_utc_s),
+        "fault": price.fault,
+    }
+
+
+def _fault(fault: Fault) -> dict[str, Any]:
+    return {"key": fault.key, "text": fault.text, "next_step": fault.next_step, "since": iso(fault.since_utc_s)}
+
+
+def _ages(snapshot: Snapshot | None, now_s: float) -> dict[str, Any]:
+    reading = snapshot.meter.reading if snapshot else None
+    return {
+        "tick_s": age_s(snapshot.now_s, now_s) if snapshot else None,
+        "meter_s": age_s(reading.at_s, now_s) if reading else None,
+        "inverters_s": {s.serial: age_s(s.power_at_s, now_s) for s in snapshot.inverters} if snapshot else {},
+    }

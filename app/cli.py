@@ -1,0 +1,170 @@
+"""The command line: ``zero-export …`` or ``python -m app …``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app import logs
+from app.config import Config, ConfigError, load, schema
+from app.dotenv import environment_for
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no public name for it
+
+OK, FAILURE, BAD_CONFIG = 0, 1, 2
+
+EPILOG = """\
+start here:
+  zero-export demo                  the whole system with a simulated house; no hardware, no other server
+  zero-export check                 is config.yaml right? every mistake at once, with its line
+  zero-export doctor                does each real device answer? what to do where it does not
+  zero-export run --dry-run         compute, record and show everything, command nothing
+  zero-export run                   regulate
+
+exit codes: 0 ok, 1 failure, 2 the configuration is wrong
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return BAD_CONFIG
+    except KeyboardInterrupt:
+        return FAILURE
+    except BrokenPipeError:
+        sys.stderr.close()
+        return FAILURE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="zero-export",
+        description="Caps Hoymiles inverters behind OpenDTU at what the house uses, so that nothing is exported.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    run = _command(commands, "run", _run, "regulate (or watch, with --dry-run) until stopped")
+    run.add_argument("--dry-run", action="store_true", help="compute, record and show, and never command an inverter")
+
+    demo = commands.add_parser("demo", help="the whole system with a simulated house behind the real protocols")
+    demo.set_defaults(command=_demo)
+    demo.add_argument("--host", default="127.0.0.1", help="address of the page (default: this machine only)")
+    demo.add_argument("--port", type=int, default=8080, help="port of the page (default: 8080)")
+    demo.add_argument(
+        "--speed", type=float, default=1.0, metavar="N", help="the sun's day passes N times faster (default: 1)"
+    )
+    demo.add_argument(
+        "--seconds", type=float, metavar="N", help="stop by itself after N seconds (default: run until Ctrl-C)"
+    )
+
+    _command(commands, "check", _check, "validate the configuration: every mistake as file:line: key: what is wrong")
+
+    doctor = _command(commands, "doctor", _doctor, "try each real device once and say what to do")
+    doctor.add_argument(
+        "what", nargs="*", metavar="device", help="meter, inverter, mqtt or telemetry (default: all of them)"
+    )
+    doctor.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    schema_command = commands.add_parser("schema", help="print the JSON Schema of config.yaml, for editors")
+    schema_command.set_defaults(command=_schema)
+    return parser
+
+
+def _command(commands: Subparsers, name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(command=function)
+    command.add_argument(
+        "--config",
+        type=Path,
+        default=Path(os.environ.get("CONFIG_PATH", "config.yaml")),
+        help="the configuration file (default: $CONFIG_PATH, else config.yaml)",
+    )
+    return command
+
+
+def _load(options: argparse.Namespace) -> Config:
+    return load(options.config, environment_for(options.config, os.environ))
+
+
+def _run(options: argparse.Namespace) -> int:
+    from app import runtime  # noqa: PLC0415 - check and schema need none of it
+
+    config = _load(options)
+    if options.dry_run:
+        config = config.model_copy(update={"control": config.control.model_copy(update={"dry_run": True})})
+    try:
+        logs.setup(config.log)
+    except OSError as error:
+        print(f"cannot write the log file {config.log.file}: {error.strerror}; change log.file", file=sys.stderr)
+        return FAILURE
+    try:
+        return asyncio.run(_until_signalled(lambda stop: runtime.run(config, stop=stop)))
+    except OSError as error:
+        print(
+            f"cannot listen on {config.http.host}:{config.http.port}: {error.strerror or error}; "
+            "stop the program that uses the port, or change http.port",
+            file=sys.stderr,
+        )
+        return FAILURE
+
+
+async def _until_signalled(start: Callable[[asyncio.Event], Awaitable[int]]) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    return await start(stop)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    try:
+        from app.demo import demo  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        print(f"the demo needs {error.name}: pip install 'zero-export[demo]', or use make demo", file=sys.stderr)
+        return FAILURE
+    return asyncio.run(demo(host=options.host, port=options.port, speed=options.speed, seconds=options.seconds))
+
+
+def _check(options: argparse.Namespace) -> int:
+    config = _load(options)
+    print(
+        f"{options.config}: ok ({len(config.inverters)} inverter{'s' if len(config.inverters) > 1 else ''}, "
+        f"meter {', '.join(meter.type for meter in config.meter)})"
+    )
+    return OK
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from app import doctor  # noqa: PLC0415
+
+    unknown = [what for what in options.what if what not in doctor.DEVICES]
+    if unknown:
+        print(f"doctor: {unknown[0]!r} is none of {', '.join(doctor.DEVICES)}", file=sys.stderr)
+        return BAD_CONFIG
+    config = _load(options)
+    checks = asyncio.run(doctor.examine(config, options.what or list(doctor.DEVICES)))
+    if options.json:
+        print(json.dumps({"checks": [check.as_json() for check in checks]}, indent=1))
+    else:
+        for check in checks:
+            print(check)
+    return OK if all(check.status != "fail" for check in checks) else FAILURE
+
+
+def _schema(_options: argparse.Namespace) -> int:
+    print(json.dumps(schema(), indent=1))
+    return OK

@@ -1,0 +1,104 @@
+"""Everything that is wrong, in plain words with a next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from app.control.delivery import Delivery
+from app.control.observer import Observer
+from app.control.safety import Freshness, Trust
+from app.model import Decision, Fault, InverterState, Snapshot
+
+UNANSWERED_S = 45.0
+DAYLIGHT_W = 20.0  # an inverter that went silent at more than this did not fall asleep
+
+
+class FaultBook:
+    """The faults of now, each with the time since when it has been there."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def update(
+        self, snapshot: Snapshot, fresh: Freshness, decision: Decision, delivery: Delivery, observer: Observer
+    ) -> tuple[Fault, ...]:
+        """The faults that this step shows."""
+        found = [
+            *_meter(fresh),
+            *_links(snapshot),
+            *(f for s in snapshot.inverters for f in _inverter(s, snapshot, delivery, observer)),
+            *_minimum(snapshot, decision),
+        ]
+        self._since = {fault.key: self._since.get(fault.key, snapshot.utc_s) for fault in found}
+        return tuple(replace(fault, since_utc_s=self._since[fault.key]) for fault in found)
+
+
+def _meter(fresh: Freshness) -> Iterator[Fault]:
+    if fresh.trust is Trust.FAIL_SAFE:
+        yield Fault(
+            "meter",
+            f"{_capital(fresh.reason)}. The inverters are lowered to be safe.",
+            "Check the meter's power and network, then run: zero-export doctor meter",
+        )
+    elif fresh.reason and fresh.age_s is not None:
+        yield Fault(
+            "meter",
+            f"{_capital(fresh.reason)}. Limits are not raised until it is back.",
+            "If this stays, run: zero-export doctor meter",
+        )
+
+
+def _links(snapshot: Snapshot) -> Iterator[Fault]:
+    if not snapshot.broker_connected:
+        yield Fault(
+            "broker",
+            "The MQTT broker is not connected: no limit can be sent.",
+            "Check that Mosquitto runs and that mqtt.host, username and password are right.",
+        )
+    for gateway in snapshot.gateways:
+        if gateway.fault:
+            yield Fault(f"gateway:{gateway.name}", gateway.fault, "Check OpenDTU's power, WiFi and MQTT settings.")
+
+
+def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, observer: Observer) -> Iterator[Fault]:
+    if not state.enabled:
+        return
+    if state.reachable is False and (state.ac.power_w or 0.0) > DAYLIGHT_W and state.power_at_s is not None:
+        yield Fault(
+            f"unreachable:{state.serial}",
+            f"{state.name} cannot be reached; it may still be producing {state.ac.power_w:.0f} W.",
+            "Check the radio link between OpenDTU and the inverter.",
+        )
+    if state.reachable and delivery.unanswered_s(state.serial, snapshot.now_s) > UNANSWERED_S:
+        yield Fault(
+            f"unanswered:{state.serial}",
+            f"{state.name} has not acknowledged its limits for "
+            f"{delivery.unanswered_s(state.serial, snapshot.now_s):.0f} s.",
+            "Check in OpenDTU that commands are enabled and the radio link is good; check the broker's ACL.",
+        )
+    if observer[state.serial].disobeyed:
+        yield Fault(
+            f"disobeyed:{state.serial}",
+            f"{state.name} produces more than its limit; the limit is sent again.",
+            "If this stays, restart the inverter from OpenDTU.",
+        )
+
+
+def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
+    enabled = [state for state in snapshot.inverters if state.enabled and state.reachable]
+    minimum_w = sum(state.min_w for state in enabled)
+    exporting = (
+        decision.grid_w is not None and decision.target_w is not None and decision.grid_w < decision.target_w - 10.0
+    )
+    at_minimum = decision.limit_w is not None and decision.limit_w <= minimum_w + 1.0
+    if enabled and exporting and at_minimum and decision.load_w is not None and decision.load_w < minimum_w:
+        yield Fault(
+            "minimum",
+            f"The house takes less than the inverters' minimum of {minimum_w:.0f} W: the rest is exported.",
+            "Lower min_watt if your inverters stay stable there, or disable an inverter.",
+        )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

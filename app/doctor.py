@@ -1,0 +1,236 @@
+"""Tries each real device once, and says what it found and what to do next."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from app.broker import Address, Broker
+from app.config import Config
+from app.inverters.opendtu import OpenDtu
+from app.meters.slot import MeterSlot
+from app.model import InverterState
+
+DEVICES = ("meter", "mqtt", "inverter", "telemetry")
+METER_WAIT_S = 10.0
+BROKER_WAIT_S = 6.0
+INVERTER_WAIT_S = 12.0  # OpenDTU publishes every 5 s, later while its radio is busy
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. ``status`` is ok, warn or fail; ``values`` are the numbers behind the sentence."""
+
+    name: str
+    status: str
+    detail: str
+    next_step: str = ""
+    values: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        step = f"\n      next: {self.next_step}" if self.next_step else ""
+        return f"{self.status:4}  {self.name}: {self.detail}{step}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for machines."""
+        step = {"next_step": self.next_step} if self.next_step else {}
+        return {"name": self.name, "status": self.status, **dict(self.values), "detail": self.detail, **step}
+
+
+async def examine(config: Config, devices: list[str]) -> list[Check]:
+    """Try the named devices, in their natural order."""
+    checks: list[Check] = []
+    if "meter" in devices:
+        checks += await _meter(config)
+    if "mqtt" in devices or "inverter" in devices:
+        checks += await _mqtt(config, with_inverters="inverter" in devices)
+    if "telemetry" in devices:
+        checks.append(await _telemetry(config))
+    return checks
+
+
+async def _meter(config: Config) -> list[Check]:
+    async with aiohttp.ClientSession() as session:
+        return [await _one_meter(MeterSlot([item.build(session)]), item.type) for item in config.meter]
+
+
+async def _one_meter(slot: MeterSlot, kind: str) -> Check:
+    async with _running(slot.run()):
+        await _until(lambda: slot.state.good_in_a_row >= 2 or (slot.state.fault is not None), METER_WAIT_S)
+    state = slot.state
+    if state.reading is None or state.fault:
+        fault = state.fault or f"no reading within {METER_WAIT_S:.0f} s"
+        return Check("meter", "fail", fault, "Check the address under meter in config.yaml, and that the device is on.")
+    reading = state.reading
+    latency_ms = round(1000.0 * (reading.latency_s or 0.0))
+    words = "import" if reading.power_w >= 0 else "export"
+    phases = f", {len(reading.phases)} phases" if len(reading.phases) > 1 else ""
+    detail = f"{kind}: {abs(reading.power_w):.1f} W {words}{phases}, answered in {latency_ms} ms"
+    values = (("power_w", round(reading.power_w, 1)), ("latency_ms", latency_ms))
+    if latency_ms > 500:
+        return Check("meter", "warn", detail, "That is slow: check the WiFi of the meter.", values)
+    return Check(
+        "meter", "ok", detail, "Switch on a kettle: the import must rise. If it falls, set invert: true.", values
+    )
+
+
+async def _mqtt(config: Config, *, with_inverters: bool) -> list[Check]:
+    mqtt = config.mqtt
+    broker = Broker(Address(mqtt.host, mqtt.port, mqtt.username, mqtt.password), f"zero-export-{config.site}-doctor")
+    dtu = OpenDtu(config.opendtu, config.inverters, broker)
+    echoed = asyncio.Event()
+    probe = f"{mqtt.topic_prefix}/state/doctor"
+    broker.subscribe(probe, lambda _message: echoed.set())
+    async with _running(broker.run()):
+        started_s = time.monotonic()
+        await _until(lambda: broker.connected or broker.fault is not None, BROKER_WAIT_S)
+        if not broker.connected:
+            fault = broker.fault or f"no answer from the MQTT broker at {broker.address}"
+            return [Check("mqtt", "fail", fault, "Check the mqtt section of config.yaml, and that Mosquitto runs.")]
+        latency_ms = round(1000.0 * (time.monotonic() - started_s))
+        await broker.publish(probe, "probe", qos=1)
+        await _until(echoed.is_set, 2.0)
+        checks = [_broker_check(broker, latency_ms, echoed.is_set(), probe)]
+        if with_inverters:
+            await _until(lambda: all(state.power_at_s is not None for state in dtu.states()), INVERTER_WAIT_S)
+            checks += _inverter_checks(config, dtu)
+    return checks
+
+
+def _broker_check(broker: Broker, latency_ms: int, echoed: bool, probe: str) -> Check:
+    values = (("latency_ms", latency_ms),)
+    if not echoed:
+        return Check(
+            "mqtt",
+            "fail",
+            f"{broker.address} accepts the login, but {probe} does not come back",
+            "The broker's access rules (ACL) deny this user its topics: allow read and write there.",
+            values,
+        )
+    return Check("mqtt", "ok", f"{broker.address}: connected in {latency_ms} ms", values=values)
+
+
+def _inverter_checks(config: Config, dtu: OpenDtu) -> list[Check]:
+    gateway = dtu.gateway()
+    prefix = config.opendtu.topic_prefix
+    if gateway.seen_at_s is None:
+        state = (
+            "is offline"
+            if gateway.online is False
+            else f"has published nothing under {prefix}/ in {INVERTER_WAIT_S:.0f} s"
+        )
+        return [
+            Check(
+                "inverter",
+                "fail",
+                f"OpenDTU {state}",
+                f"In OpenDTU: Settings > MQTT: enable it, this broker, topic {prefix}/, and check its user and password.",
+            )
+        ]
+    return [_inverter_check(state) for state in dtu.states()]
+
+
+def _inverter_check(state: InverterState) -> Check:
+    name = f"{state.name} ({state.serial})" if state.name != state.serial else state.serial
+    if state.reachable is None:
+        return Check(
+            "inverter",
+            "fail",
+            f"{name}: OpenDTU knows no inverter with this serial",
+            "Compare inverters.serial in config.yaml with OpenDTU's Settings > Inverters.",
+        )
+    if not state.reachable:
+        return Check(
+            "inverter",
+            "warn",
+            f"{name}: OpenDTU cannot reach it",
+            "At night this is normal; by day check the radio link.",
+        )
+    if state.power_at_s is None:
+        return Check(
+            "inverter", "warn", f"{name}: reachable, but no power was reported yet", "Run this again in a minute."
+        )
+    values = (("serial", state.serial), ("power_w", state.ac.power_w), ("limit_w", state.acked_w))
+    limit = f", limit {state.acked_w:.0f} W" if state.acked_w is not None else ""
+    detail = f"{name}: {state.ac.power_w:.1f} W{limit}"
+    if state.rated_w is not None and abs(state.rated_w - state.max_w) > 0.05 * state.max_w:
+        return Check(
+            "inverter",
+            "warn",
+            detail,
+            f"max_watt is {state.max_w:g}, but the inverter is rated {state.rated_w:g} W.",
+            values,
+        )
+    return Check("inverter", "ok", detail, values=values)
+
+
+async def _telemetry(config: Config) -> Check:
+    influx = config.influxdb
+    if influx is None:
+        try:
+            config.data_dir.mkdir(parents=True, exist_ok=True)
+            (config.data_dir / ".doctor").write_text("")
+            (config.data_dir / ".doctor").unlink()
+        except OSError as error:
+            return Check(
+                "telemetry",
+                "fail",
+                f"cannot write to data_dir {config.data_dir}: {error.strerror}",
+                "Make the folder writable, or change data_dir.",
+            )
+        return Check("telemetry", "ok", f"SQLite in {config.data_dir}")
+    started_s = time.monotonic()
+    line = f'event,site={config.site},kind=doctor text="doctor" {int(time.time() * 1000)}'
+    url = f"{influx.url}/api/v2/write"
+    query = {"org": influx.org, "bucket": influx.bucket, "precision": "ms"}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+            session.post(url, params=query, data=line, headers={"Authorization": f"Token {influx.token}"}) as response,
+        ):
+            status = response.status
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return Check(
+            "telemetry",
+            "fail",
+            f"cannot reach InfluxDB at {influx.url}: {str(error) or 'no answer within 5 s'}",
+            "Check influxdb.url, and that InfluxDB runs.",
+        )
+    latency_ms = round(1000.0 * (time.monotonic() - started_s))
+    if status // 100 == 2:
+        return Check(
+            "telemetry",
+            "ok",
+            f"InfluxDB at {influx.url} takes points for {influx.bucket} ({latency_ms} ms)",
+            values=(("latency_ms", latency_ms),),
+        )
+    steps = {
+        401: "Check influxdb.token.",
+        404: f"Check influxdb.org ({influx.org}) and influxdb.bucket ({influx.bucket}).",
+    }
+    return Check(
+        "telemetry", "fail", f"InfluxDB at {influx.url} answers HTTP {status}", steps.get(status, "See InfluxDB's log.")
+    )
+
+
+async def _until(condition: Callable[[], bool], timeout_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            while not condition():  # noqa: ASYNC110 - the conditions span several objects
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

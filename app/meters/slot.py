@@ -1,0 +1,90 @@
+"""Where the latest reading waits for the control loop; several meters are summed here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from app.meters.base import Emit, Meter
+from app.model import DeviceError, MeterState, Reading
+
+log = logging.getLogger(__name__)
+
+
+class MeterSlot:
+    """The state of the grid meter, and the event that wakes the loop when a reading or a fault arrives."""
+
+    def __init__(self, meters: Sequence[Meter]) -> None:
+        self._meters = meters
+        self.interval_s = max(meter.interval_s for meter in meters)
+        self._parts: list[Reading | None] = [None] * len(meters)
+        self._faults: list[str | None] = [None] * len(meters)
+        self._reading: Reading | None = None
+        self._good_in_a_row = 0
+        self.arrived = asyncio.Event()
+
+    @property
+    def state(self) -> MeterState:
+        """What is known now."""
+        fault = "; ".join(fault for fault in self._faults if fault) or None
+        return MeterState(self._reading, fault, self.interval_s, self._good_in_a_row)
+
+    async def run(self) -> None:
+        """Run all meters for ever."""
+        async with asyncio.TaskGroup() as group:
+            for index, meter in enumerate(self._meters):
+                group.create_task(meter.run(self._emitter(index)), name=meter.name)
+
+    def _emitter(self, index: int) -> Emit:
+        def emit(outcome: Reading | DeviceError) -> None:
+            if isinstance(outcome, Reading):
+                self._accept(index, outcome)
+            else:
+                self._reject(index, outcome)
+
+        return emit
+
+    def _accept(self, index: int, reading: Reading) -> None:
+        if self._faults[index] is not None:
+            log.info("%s is back: %.0f W", self._meters[index].name, reading.power_w)
+            self._faults[index] = None
+        self._parts[index] = reading
+        total = combine(self._parts, 2.0 * self.interval_s)
+        if total is not None and (self._reading is None or total.at_s > self._reading.at_s):
+            self._reading = total
+            self._good_in_a_row += 1
+            self.arrived.set()
+
+    def _reject(self, index: int, error: DeviceError) -> None:
+        if self._faults[index] is None:
+            log.warning("%s: %s", self._meters[index].name, error)
+        self._faults[index] = str(error)
+        self._good_in_a_row = 0
+        self.arrived.set()
+
+
+def combine(parts: Sequence[Reading | None], longest_gap_s: float) -> Reading | None:
+    """The sum of several meters, as old as the oldest; None until all have answered at about the same time."""
+    readings = [part for part in parts if part is not None]
+    if len(readings) < len(parts):
+        return None
+    if len(readings) == 1:
+        return readings[0]
+    oldest = min(readings, key=lambda r: r.at_s)
+    if max(reading.at_s for reading in readings) - oldest.at_s > longest_gap_s:
+        return None
+    return Reading(
+        power_w=sum(reading.power_w for reading in readings),
+        at_s=oldest.at_s,
+        utc_s=oldest.utc_s,
+        phases=tuple(phase for reading in readings for phase in reading.phases),
+        import_wh=_total([reading.import_wh for reading in readings]),
+        export_wh=_total([reading.export_wh for reading in readings]),
+        latency_s=max((reading.latency_s or 0.0) for reading in readings),
+    )
+
+
+def _total(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

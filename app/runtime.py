@@ -1,0 +1,235 @@
+"""The one place that owns tasks: wires the rooms together, runs the loop, stops in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+import aiohttp
+
+from app.actuator import Actuator
+from app.api.http import HttpServer
+from app.api.links import toggle_url
+from app.api.mqtt import MqttSurface
+from app.api.status import status
+from app.broker import Address, Broker
+from app.config import Config
+from app.control import Controller, ControlSettings
+from app.control.controller import fail_safe_limits
+from app.hub import Hub
+from app.inverters.opendtu import OpenDtu
+from app.meters.slot import MeterSlot
+from app.model import Command, Decision, Mode, Settings, Snapshot, Tick
+from app.state import SettingsStore
+from app.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+
+LONGEST_TICK_S = 1.05  # the loop turns at least this often, with or without a reading
+LINK_LIFETIME_S = 3600
+LINK_STEP_S = 900
+CLOSE_TIMEOUT_S = 5.0
+
+
+def app_version() -> str:
+    """The installed version, or that of a checkout."""
+    try:
+        return version("zero-export")
+    except PackageNotFoundError:
+        return "dev"
+
+
+async def run(config: Config, *, stop: asyncio.Event, on_ready: Callable[[str], None] | None = None) -> int:
+    """Run the controller until ``stop`` is set. Raises OSError when the HTTP port is taken."""
+    async with aiohttp.ClientSession() as session:
+        return await System(config, session).run(stop, on_ready)
+
+
+class System:
+    """Every part of one installation, wired."""
+
+    def __init__(self, config: Config, session: aiohttp.ClientSession) -> None:
+        self._config = config
+        self._hub = Hub()
+        configured = Settings(config.control.enabled, config.control.target_point_w)
+        self._store = SettingsStore(config.data_dir / "settings.json", configured)
+        self._broker = Broker(
+            Address(config.mqtt.host, config.mqtt.port, config.mqtt.username, config.mqtt.password),
+            f"zero-export-{config.site}",
+            will=(f"{config.mqtt.topic_prefix}/status", "offline"),
+        )
+        self._meter = MeterSlot([item.build(session) for item in config.meter])
+        self._dtu = OpenDtu(config.opendtu, config.inverters, self._broker)
+        self._actuator = Actuator([self._dtu])
+        self._controller = Controller(control_settings(config))
+        self._telemetry = Telemetry(config, self._hub, self._store, self._toggle_url)
+        self._mqtt = MqttSurface(self._broker, config.mqtt.topic_prefix, self._hub, self._store, self.describe)
+        self._http = HttpServer(
+            config.http,
+            self._hub,
+            self._store,
+            self._telemetry.history.query,
+            version=app_version(),
+            site=config.site,
+            faults=self._telemetry.faults,
+        )
+        self._wake = self._meter.arrived
+        self._store.on_change(lambda _settings, _source: self._wake.set())
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[str], None] | None) -> int:
+        """Start the page, then everything else; a bug in the loop ends the process, an edge is restarted."""
+        await self._http.start()
+        if on_ready is not None:
+            on_ready(f"{self._config.http.host}:{self._http.port}")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        control = asyncio.create_task(self._loop(), name="control")
+        edges = [
+            asyncio.create_task(supervise(name, edge), name=name)
+            for name, edge in {
+                "meter": self._meter.run,
+                "mqtt": self._broker.run,
+                "mqtt surface": self._mqtt.run,
+                "telemetry": self._telemetry.run,
+            }.items()
+        ]
+        try:
+            await asyncio.wait({stopping, control}, return_when=asyncio.FIRST_COMPLETED)
+            if control.done():
+                control.result()
+        finally:
+            control.cancel()
+            stopping.cancel()
+            await self._close(edges)
+        return 0
+
+    async def _loop(self) -> None:
+        """The control loop. There is no try in it: a device's failure is data, an exception is a bug."""
+        before: Decision | None = None
+        while True:
+            try:
+                async with asyncio.timeout(LONGEST_TICK_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass  # no reading: the step still has to see that time goes by
+            self._wake.clear()
+            started_s = time.perf_counter()
+            snapshot = self.freeze()
+            decision = self._controller.step(snapshot)
+            if not self._config.control.dry_run:
+                self._actuator.send(decision.commands)
+            step_s = time.perf_counter() - started_s
+            self._hub.publish(Tick(snapshot, decision, self._config.control.dry_run, step_s))
+            _log_changes(before, decision)
+            before = decision
+
+    def freeze(self) -> Snapshot:
+        """Everything the core may look at, as it is now."""
+        return Snapshot(
+            now_s=time.monotonic(),
+            utc_s=time.time(),
+            meter=self._meter.state,
+            inverters=self._dtu.states(),
+            settings=self._store.current,
+            gateways=(self._dtu.gateway(),),
+            broker_connected=self._broker.connected,
+        )
+
+    def describe(self, tick: Tick) -> dict[str, Any]:
+        """The status document, as every surface shows it."""
+        return status(
+            tick,
+            self._store.current,
+            now_s=time.monotonic(),
+            version=app_version(),
+            site=self._config.site,
+            extra_faults=self._telemetry.faults(),
+        )
+
+    def _toggle_url(self, settings: Settings) -> str | None:
+        """A signed link to the other state, the same one for a while so that it is seldom stored."""
+        expires_s = int((time.time() // LINK_STEP_S) * LINK_STEP_S) + LINK_STEP_S + LINK_LIFETIME_S
+        other: Literal["on", "off"] = "off" if settings.enabled else "on"
+        return toggle_url(self._config.http, self._store.signing_key, state=other, expires_utc_s=expires_s)
+
+    async def _close(self, edges: list[asyncio.Task[None]]) -> None:
+        """Leave the configured limit behind, say goodbye, store what is left: each within a bounded time."""
+        for what, closing in (
+            ("exit limit", self._leave_limits()),
+            ("goodbye", self._mqtt.close()),
+            ("telemetry", self._telemetry.close()),
+            ("page", self._http.stop()),
+        ):
+            try:
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await closing
+            except TimeoutError:
+                log.warning("%s: not done within %.0f s", what, CLOSE_TIMEOUT_S)
+        for edge in edges:
+            edge.cancel()
+        await asyncio.gather(*edges, return_exceptions=True)
+
+    async def _leave_limits(self) -> None:
+        """What a clean stop leaves in the inverters (`control.exit_limit`)."""
+        tick, how = self._hub.latest, self._config.control.exit_limit
+        regulating = tick is not None and tick.decision.mode not in (Mode.PAUSED, Mode.OPEN, Mode.NIGHT)
+        await self._actuator.finish()
+        if tick is None or not regulating or how == "keep" or self._config.control.dry_run:
+            return
+        commands = exit_commands(tick.snapshot, how, self._config.control.fail_safe_w)
+        self._actuator.send(commands)
+        await self._actuator.finish()
+        log.info("left behind (%s): %s", how, ", ".join(f"{c.serial} {c.limit_w:.0f} W" for c in commands))
+
+
+def exit_commands(snapshot: Snapshot, how: str, fail_safe_w: float | None) -> list[Command]:
+    """The last commands of a clean stop: ``release`` to the maximum, or the fail-safe shares."""
+    states = [state for state in snapshot.inverters if state.enabled and state.reachable is not False]
+    if how == "release":
+        return [Command(state.serial, state.max_w, "exit") for state in states]
+    shares = fail_safe_limits(states, fail_safe_w)
+    return [Command(serial, limit_w, "exit", urgent=True) for serial, limit_w in shares.items()]
+
+
+def control_settings(config: Config) -> ControlSettings:
+    """The core's constants out of the `control` section."""
+    control = config.control
+    return ControlSettings(
+        deadband_w=control.deadband_w,
+        min_command_interval_s=control.min_command_interval_s,
+        max_raise_w_per_s=control.max_raise_w_per_s,
+        dead_time_s=control.dead_time_s,
+        stale_hold_s=control.stale_hold_s,
+        stale_fail_safe_s=control.stale_fail_safe_s,
+        fail_safe_w=control.fail_safe_w,
+        export_limit_w=control.export_limit_w,
+    )
+
+
+async def supervise(name: str, edge: Callable[[], Awaitable[None]]) -> None:
+    """Restart an edge that fails, with growing pauses; its failure never reaches control."""
+    pause_s = 1.0
+    while True:
+        started_s = time.monotonic()
+        try:
+            await edge()
+        except Exception:
+            log.exception("%s failed; starting it again in %.0f s", name, pause_s)
+        pause_s = 1.0 if time.monotonic() - started_s > 60.0 else min(30.0, pause_s * 2.0)
+        await asyncio.sleep(random.uniform(0.5, 1.0) * pause_s)  # noqa: S311 - jitter, no secret
+
+
+def _log_changes(before: Decision | None, now: Decision) -> None:
+    if before is None or before.mode is not now.mode:
+        log.info("%s: %s", now.mode, now.reason)
+    old = {fault.key: fault for fault in before.faults} if before else {}
+    new = {fault.key: fault for fault in now.faults}
+    for key in new.keys() - old.keys():
+        log.warning("fault: %s %s", new[key].text, new[key].next_step)
+    for key in old.keys() - new.keys():
+        log.info("over: %s", old[key].text)
+    log.debug("%s grid=%s load=%s limit=%s: %s", now.mode, now.grid_w, now.load_w, now.limit_w, now.reason)

@@ -1,0 +1,83 @@
+"""What OpenDTU keeps in its memory: its settings, and what it knows of each inverter. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from app.simulator.answers import InverterData
+from app.simulator.inverter import Inverter
+from app.simulator.payload import LimitValue
+
+REACHABLE_FAILURES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class DtuConfig:
+    """OpenDTU's defaults; ``loss`` is the share of exchanges that fail once, ``boot_s`` how long a reboot takes."""
+
+    poll_interval_s: float = 5.0
+    publish_interval_s: float = 5.0
+    limit_slot_s: float = 2.0
+    stats_slot_s: float = 0.5
+    query_slot_s: float = 0.4
+    loss: float = 0.02
+    boot_s: float = 6.0
+
+
+@dataclass(slots=True)
+class RadioCounters:
+    """What OpenDTU counts per inverter."""
+
+    tx_request: int = 0
+    rx_success: int = 0
+    rx_fail_nothing: int = 0
+
+
+@dataclass(slots=True)
+class Link:
+    """What OpenDTU knows of one inverter. ``fresh``: new data since the publication before the last one."""
+
+    inverter: Inverter
+    counters: RadioCounters = field(default_factory=RadioCounters)
+    data: InverterData | None = None
+    data_seq: int = 0
+    published_seq: int = 0
+    fresh: bool = False
+    failures: int = 0
+    info_known: bool = False
+    limit_pct: float | None = None
+    requested: LimitValue | None = None
+    refused: bool = False
+    command_ok_s: float = 0.0
+    limit_read_s: float = 0.0
+
+    @property
+    def serial(self) -> str:
+        """The inverter's serial number."""
+        return self.inverter.config.serial
+
+    @property
+    def reachable(self) -> bool:
+        """True until the third failed poll in a row, and so right after boot too."""
+        return self.failures <= REACHABLE_FAILURES
+
+    @property
+    def producing(self) -> bool:
+        """By the last data, however old."""
+        return self.data is not None and self.data.power_w > 0.0
+
+    @property
+    def rated_w(self) -> float | None:
+        """Known once the inverter has told its part number."""
+        return self.inverter.model.rated_w if self.info_known else None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message that arrived below ``cmd/``."""
+
+    at_s: float
+    serial: str
+    command: str
+    payload: str
+    retained: bool

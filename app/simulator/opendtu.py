@@ -1,0 +1,168 @@
+"""OpenDTU as an MQTT broker sees it: telemetry out, commands in, a last will."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import aiomqtt
+
+from app.simulator.house import House
+from app.simulator.payload import COMMANDS
+from app.simulator.topics import burst
+
+log = logging.getLogger(__name__)
+LOOK_EVERY_S = 0.1
+RECONNECT_S = 2.0
+KEEP_ALIVE_S = 15  # of OpenDTU's MQTT library
+
+
+class FakeOpenDtu:
+    """``async with FakeOpenDtu(house, "127.0.0.1", 1883) as dtu``: connected, subscribed and publishing inside.
+
+    Or `run`, which keeps trying while there is no broker. Faults of the box: `silent` (connected, publishes nothing),
+    `go_offline`/`come_back` (power cut: the broker delivers the will), and those of ``house.dtu``
+    (``drop_commands``, ``hung``, ``reboot()``) and ``house.inverters[i]`` (``reachable``, ``ignores_limit``,
+    ``reset()``, ``on``). ``house.dtu.received`` holds every command that arrived.
+    """
+
+    def __init__(
+        self,
+        house: House,
+        mqtt_host: str,
+        mqtt_port: int = 1883,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        prefix: str = "solar/",
+        retain: bool = True,
+        client_id: str = "OpenDTU-A1B2C3",
+    ) -> None:
+        self.house = house
+        self.silent = False
+        self.connected = asyncio.Event()
+        self._prefix = prefix
+        self._retain = retain
+        self._address = (mqtt_host, mqtt_port)
+        self._login = (username, password)
+        self._client_id = client_id
+        self._powered = asyncio.Event()
+        self._powered.set()
+        self._client: aiomqtt.Client | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self.run())
+        await asyncio.wait_for(self.connected.wait(), timeout=10.0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def run(self) -> None:
+        """Serve for ever, reconnecting as OpenDTU does."""
+        down = False
+        while True:
+            await self._powered.wait()
+            try:
+                await self._session()
+            except* aiomqtt.MqttError as errors:
+                wanted = self._powered.is_set() and self.house.dtu.up
+                if wanted and (self.connected.is_set() or not down):
+                    reason = errors.exceptions[0]
+                    log.warning("OpenDTU: no broker at %s:%d (%s), trying again", *self._address, reason)
+                down = True
+            finally:
+                self.connected.clear()
+                self._client = None
+            await asyncio.sleep(RECONNECT_S)
+
+    def go_offline(self) -> None:
+        """Power cut: the connection breaks without a goodbye, so that the broker publishes the will."""
+        self._powered.clear()
+        self.connected.clear()
+        self._break_connection()
+
+    async def come_back(self) -> None:
+        """Power returns: a fresh boot. Returns once connected again."""
+        self.house.dtu.reboot()
+        self._powered.set()
+        await self.connected.wait()
+
+    def _break_connection(self) -> None:
+        client = self._client
+        sock = client._client.socket() if client is not None else None  # noqa: SLF001 - only the socket can be cut
+        if isinstance(sock, socket.socket):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    async def _session(self) -> None:
+        """One connection, from boot or reconnect until it breaks or the box reboots."""
+        dtu = self.house.dtu
+        while not dtu.up:
+            await self._look()
+        reboots = dtu.reboots
+        username, password = self._login
+        status = f"{self._prefix}dtu/status"
+        will = aiomqtt.Will(status, "offline", qos=2, retain=self._retain)
+        async with aiomqtt.Client(
+            *self._address,
+            username=username or None,
+            password=password or None,
+            identifier=self._client_id,
+            will=will,
+            keepalive=KEEP_ALIVE_S,
+            clean_session=True,
+        ) as client:
+            self._client = client
+            await client.publish(status, "online", retain=self._retain)
+            for command in COMMANDS:
+                await client.subscribe(f"{self._prefix}+/cmd/{command}", qos=0)
+            log.info("OpenDTU: connected to %s:%d", *self._address)
+            self.connected.set()
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._obey(client))
+                    tasks.create_task(self._publish(client, reboots))
+            except asyncio.CancelledError:
+                with suppress(aiomqtt.MqttError):
+                    await client.publish(status, "offline", retain=self._retain, timeout=1.0)
+                raise
+
+    async def _obey(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            serial, _, command = str(message.topic)[len(self._prefix) :].partition("/cmd/")
+            payload = message.payload if isinstance(message.payload, bytes) else b""
+            self.house.follow(asyncio.get_running_loop().time())
+            self.house.dtu.receive(serial, command, payload.decode(errors="replace"), retained=message.retain)
+
+    async def _publish(self, client: aiomqtt.Client, reboots: int) -> None:
+        dtu = self.house.dtu
+        published = dtu.published
+        while True:
+            await self._look()
+            if dtu.reboots != reboots:
+                self._break_connection()
+                return
+            if dtu.published != published:
+                published = dtu.published
+                if not self.silent:
+                    await self._burst(client)
+
+    async def _burst(self, client: aiomqtt.Client) -> None:
+        for topic, payload in burst(self.house.dtu, time.time() - self.house.now_s):
+            await client.publish(self._prefix + topic, payload, retain=self._retain)
+
+    async def _look(self) -> None:
+        await asyncio.sleep(LOOK_EVERY_S)
+        self.house.follow(asyncio.get_running_loop().time())

@@ -1,0 +1,250 @@
+"""THE telemetry schema: every measurement, tag and field that is recorded, each defined once.
+
+The projection of a tick, the SQLite tables, the dashboards' check and docs/telemetry.md derive from it.
+Pure: no clock, no I/O.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from app.model import Mode, Reading, Tick
+
+Value = float | str
+TEXT = "text"
+
+MODE_NUMBERS = {
+    Mode.STARTING: 0.0,
+    Mode.LIMIT: 1.0,
+    Mode.OPEN: 2.0,
+    Mode.SHUTDOWN: 3.0,
+    Mode.PAUSED: 4.0,
+    Mode.HOLD: 5.0,
+    Mode.FAIL_SAFE: 6.0,
+    Mode.NIGHT: 7.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One row of telemetry: what was known at one moment. Numbers are floats, all else is text."""
+
+    measurement: str
+    tags: tuple[tuple[str, str], ...]
+    fields: tuple[tuple[str, Value], ...]
+    utc_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One recorded value: its name, its unit (empty for a plain number) and where it comes from."""
+
+    name: str
+    unit: str
+    about: str
+    read: Callable[[Any], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A table of telemetry. Every point has the tag ``site`` besides ``tags``."""
+
+    name: str
+    about: str
+    tags: tuple[str, ...]
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GridSample:
+    """What a `grid` point is read from."""
+
+    reading: Reading
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSample:
+    """What a `control` point is read from; ``commands`` counts the limits sent since the point before."""
+
+    tick: Tick
+    commands: int
+    reason: str | None = None
+    toggle_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened; ``kind`` is mode, settings, fault or fault_cleared."""
+
+    kind: str
+    text: str
+    key: str | None = None
+    next_step: str | None = None
+
+
+def known(fields: Iterable[Field], source: object) -> tuple[tuple[str, Value], ...]:
+    """The fields of ``source`` that are known, as floats and text. What is None or not finite is left out."""
+    found: list[tuple[str, Value]] = []
+    for field in fields:
+        value = field.read(source)
+        if isinstance(value, str):
+            found.append((field.name, str(value)))
+        elif isinstance(value, int | float) and math.isfinite(value):
+            found.append((field.name, float(value)))
+    return tuple(found)
+
+
+def _field(name: str, unit: str, about: str, path: str = "") -> Field:
+    return Field(name, unit, about, attrgetter(path or name))
+
+
+def _phase(index: int, name: str, unit: str, about: str) -> Field:
+    def read(sample: GridSample) -> object:
+        phases = sample.reading.phases
+        return getattr(phases[index], name) if index < len(phases) else None
+
+    return Field(f"l{index + 1}_{name}", unit, f"phase {index + 1}: {about}", read)
+
+
+def _milliseconds(name: str, about: str, path: str) -> Field:
+    seconds = attrgetter(path)
+    return Field(name, "ms", about, lambda sample: None if (s := seconds(sample)) is None else s * 1000.0)
+
+
+GRID = (
+    _field("power_w", "W", "grid power, sum of the phases; positive is import, negative is export", "reading.power_w"),
+    _field("import_wh", "Wh", "import counted by the meter since its first day", "reading.import_wh"),
+    _field("export_wh", "Wh", "export counted by the meter since its first day", "reading.export_wh"),
+    _milliseconds("latency_ms", "time that the meter took to answer", "reading.latency_s"),
+    _field("age_s", "s", "age of the reading when control used it"),
+    *(
+        _phase(index, name, unit, about)
+        for index in range(3)
+        for name, unit, about in (
+            ("power_w", "W", "power; positive is import"),
+            ("voltage_v", "V", "voltage"),
+            ("current_a", "A", "current"),
+            ("power_factor", "", "power factor"),
+        )
+    ),
+)
+INVERTER_SAMPLE = (
+    _field("ac_power_w", "W", "AC power", "ac.power_w"),
+    _field("ac_voltage_v", "V", "AC voltage", "ac.voltage_v"),
+    _field("ac_current_a", "A", "AC current", "ac.current_a"),
+    _field("frequency_hz", "Hz", "AC frequency", "ac.frequency_hz"),
+    _field("power_factor", "", "power factor", "ac.power_factor"),
+    _field("reactive_power_var", "var", "reactive power", "ac.reactive_power_var"),
+    _field("dc_power_w", "W", "DC power of all inputs", "ac.dc_power_w"),
+    _field("temperature_c", "°C", "temperature of the inverter", "ac.temperature_c"),
+    _field("efficiency_pct", "%", "AC power out of DC power", "ac.efficiency_pct"),
+    _field("yield_day_wh", "Wh", "energy of today, as the inverter counts it", "ac.yield_day_wh"),
+    _field("yield_total_kwh", "kWh", "energy since the inverter's first day", "ac.yield_total_kwh"),
+)
+INVERTER_STATE = (
+    _field("limit_w", "W", "limit that the gateway shows as acknowledged", "acked_w"),
+    _field("limit_pct", "%", "the same limit in percent of the rated power", "acked_pct"),
+    _field("limit_commanded_w", "W", "limit last sent", "commanded_w"),
+    _field("reachable", "", "1 while the gateway reaches the inverter, else 0"),
+    _field("producing", "", "1 while the inverter produces, else 0"),
+    _field("enabled", "", "1 where the inverter may be commanded, else 0"),
+    _field("resets", "", "events after which the limit had to be taken as lost, since the start"),
+    _field("rssi_dbm", "dBm", "signal strength between gateway and inverter"),
+)
+PANEL = (
+    _field("power_w", "W", "DC power of one input"),
+    _field("voltage_v", "V", "DC voltage"),
+    _field("current_a", "A", "DC current"),
+    _field("yield_day_wh", "Wh", "energy of today"),
+    _field("yield_total_kwh", "kWh", "energy since the first day"),
+    _field("irradiation_pct", "%", "power in percent of the panel's rated power"),
+)
+DTU = (
+    _field("online", "", "1 while the gateway is online, else 0"),
+    _field("uptime_s", "s", "time since the gateway's start"),
+    _field("rssi_dbm", "dBm", "signal strength of its WiFi"),
+    _field("temperature_c", "°C", "temperature of its processor"),
+    _field("heap_free_b", "B", "free memory"),
+)
+CONTROL = (
+    _field("enabled", "", "1 while zero export is on, 0 while it is paused", "tick.snapshot.settings.enabled"),
+    _field("dry_run", "", "1 while limits are computed and not sent", "tick.dry_run"),
+    _field("mode", TEXT, "what the controller does: " + ", ".join(MODE_NUMBERS), "tick.decision.mode"),
+    Field(
+        "mode_number",
+        "",
+        "the mode as a number: " + ", ".join(f"{number:.0f} {mode}" for mode, number in MODE_NUMBERS.items()),
+        lambda sample: MODE_NUMBERS[sample.tick.decision.mode],
+    ),
+    _field("reason", TEXT, "why, in plain words; written when it changes and once a minute"),
+    _field("target_w", "W", "grid power that is regulated to", "tick.decision.target_w"),
+    _field("grid_w", "W", "grid power that control used", "tick.decision.grid_w"),
+    _field("pv_w", "W", "AC power of all inverters", "tick.decision.pv_w"),
+    _field("load_w", "W", "estimated power of the household", "tick.decision.load_w"),
+    _field("setpoint_w", "W", "ceiling of the site that the law asks for", "tick.decision.setpoint_w"),
+    _field("limit_w", "W", "sum of the limits in force", "tick.decision.limit_w"),
+    _field("error_w", "W", "grid power minus target", "tick.decision.error_w"),
+    _field("pid_p_w", "W", "proportional part of the trim", "tick.decision.trim_p_w"),
+    _field("pid_i_w", "W", "integral part of the trim", "tick.decision.trim_i_w"),
+    _field("pid_d_w", "W", "derivative part of the trim", "tick.decision.trim_d_w"),
+    _field("commands", "", "limits sent since the point before"),
+    Field("faults", "", "number of faults", lambda sample: len(sample.tick.decision.faults)),
+    _milliseconds("step_ms", "duration of the control step", "tick.step_s"),
+    _field("toggle_url", TEXT, "signed link that switches to the other state; written on changes and once a minute"),
+)
+PRICE = (
+    _field("export_value_c", "ct/kWh", "what one exported kWh earns; negative means it costs"),
+    _field("import_price_c", "ct/kWh", "price of one imported kWh"),
+    _field("estimated", "", "1 while the price is an estimate, else 0"),
+    _field("valid_until_utc_s", "s", "Unix time at which the price ends"),
+)
+EVENT = (
+    _field("kind", TEXT, "mode, settings, fault or fault_cleared"),
+    _field("text", TEXT, "what happened, in plain words"),
+    _field("key", TEXT, "stable name of the mode or fault"),
+    _field("next_step", TEXT, "what to do about a fault"),
+)
+
+
+def _quantity(name: str, about: str) -> tuple[Field, ...]:
+    return (
+        _field(f"{name}_w", "W", f"mean {about}"),
+        _field(f"{name}_min_w", "W", f"lowest {about}"),
+        _field(f"{name}_max_w", "W", f"highest {about}"),
+        _field(f"{name}_s", "s", f"how much of the minute the {about} was known"),
+    )
+
+
+MINUTE = (
+    *_quantity("grid", "grid power"),
+    *_quantity("pv", "power of all inverters"),
+    *_quantity("load", "power of the household"),
+    *_quantity("limit", "sum of the limits"),
+    _field("import_wh", "Wh", "imported energy"),
+    _field("export_wh", "Wh", "exported energy"),
+    _field("pv_wh", "Wh", "energy of all inverters"),
+    _field("load_wh", "Wh", "energy of the household"),
+)
+
+SCHEMA = (
+    Measurement("grid", "The grid meter: one point per new reading.", (), GRID),
+    Measurement(
+        "inverter",
+        "Each inverter: a point with what it measures per answer of it, and one with limits and state per change.",
+        ("serial", "name"),
+        INVERTER_SAMPLE + INVERTER_STATE,
+    ),
+    Measurement("panel", "Each DC input: one point per answer of the inverter.", ("serial", "channel"), PANEL),
+    Measurement("dtu", "The gateway to the inverters (OpenDTU): one point per status of it.", ("name",), DTU),
+    Measurement("control", "What the controller decided, about once a second.", (), CONTROL),
+    Measurement("price", "The price of now: one point per change, and one a minute.", (), PRICE),
+    Measurement("event", "What changed: mode, settings and faults.", (), EVENT),
+    Measurement("minute", "The minute that starts at the time stamp, kept for good. Gaps are not filled.", (), MINUTE),
+)
+MEASUREMENTS = {measurement.name: measurement for measurement in SCHEMA}
+RAW = tuple(measurement for measurement in SCHEMA if measurement.name != "minute")

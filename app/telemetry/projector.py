@@ -1,0 +1,164 @@
+"""Ticks to points: what each tick adds to the record. Pure; only what is new is written, and never 0 for unknown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+from app.model import GatewayState, InverterState, PriceState, Settings, Tick
+from app.telemetry import points
+from app.telemetry.points import ControlSample, Event, Field, GridSample, Point
+from app.telemetry.rollup import Minute
+
+CONTROL_SPACING_S = 0.95  # control turns several times a second; once a second is recorded
+HEARTBEAT_S = 60.0  # what only changes is repeated this often, so that a short range still finds it
+ToggleUrl = Callable[[Settings], str | None]
+
+
+class _Memory:
+    """What was last written under each key, and when."""
+
+    def __init__(self) -> None:
+        self._written: dict[tuple[str, ...], tuple[object, float]] = {}
+
+    def due(self, key: tuple[str, ...], value: object, now_s: float, every_s: float = math.inf) -> bool:
+        """Whether this value is to be written now: it is new, or the last time is ``every_s`` ago."""
+        last = self._written.get(key)
+        if last is not None and last[0] == value and now_s - last[1] < every_s:
+            return False
+        self._written[key] = (value, now_s)
+        return True
+
+
+class Projector:
+    """Turns each tick into the points that it adds. Time stamps are those of the samples.
+
+    ``toggle_url(settings)`` gives the signed link that leads to the other state (None: there is none).
+    """
+
+    def __init__(self, site: str, toggle_url: ToggleUrl = lambda _: None) -> None:
+        self._site = site
+        self._toggle_url = toggle_url
+        self._memory = _Memory()
+        self._commands = 0
+        self._mode: str | None = None
+        self._settings: Settings | None = None
+        self._changed_by: str | None = None
+        self._faults: dict[str, str] = {}
+        self._event_utc_s = -math.inf
+
+    def changed_by(self, source: str) -> None:
+        """Name the source of the settings that the next tick will show."""
+        self._changed_by = source
+
+    def points(self, tick: Tick) -> list[Point]:
+        """What this tick adds."""
+        found = [*self._grid(tick), *self._control(tick), *self._price(tick), *self._events(tick)]
+        for inverter in tick.snapshot.inverters:
+            found += self._inverter(inverter, tick)
+        for gateway in tick.snapshot.gateways:
+            found += self._gateway(gateway, tick)
+        return found
+
+    def minute(self, minute: Minute) -> Point:
+        """A completed minute as a point."""
+        return Point("minute", self._tags(), points.known(points.MINUTE, minute), minute.utc_s)
+
+    def _grid(self, tick: Tick) -> list[Point]:
+        reading, now_s = tick.snapshot.meter.reading, tick.snapshot.now_s
+        if reading is None or not self._memory.due(("grid",), reading.at_s, now_s):
+            return []
+        sample = GridSample(reading, max(0.0, now_s - reading.at_s))
+        return self._point("grid", points.GRID, sample, reading.utc_s)
+
+    def _control(self, tick: Tick) -> list[Point]:
+        snapshot, decision = tick.snapshot, tick.decision
+        self._commands += len(decision.commands)
+        settings, now_s = snapshot.settings, snapshot.now_s
+        if not self._memory.due(("control",), (decision.mode, settings), now_s, CONTROL_SPACING_S):
+            return []
+        url = self._toggle_url(settings) if self._memory.due(("url",), settings, now_s, HEARTBEAT_S) else None
+        reason = decision.reason if self._memory.due(("reason",), decision.reason, now_s, HEARTBEAT_S) else None
+        sample = ControlSample(tick, self._commands, reason, url)
+        self._commands = 0
+        return self._point("control", points.CONTROL, sample, snapshot.utc_s)
+
+    def _price(self, tick: Tick) -> list[Point]:
+        price: PriceState | None = tick.snapshot.price
+        if price is None or not self._memory.due(("price",), price, tick.snapshot.now_s, HEARTBEAT_S):
+            return []
+        return self._point("price", points.PRICE, price, tick.snapshot.utc_s)
+
+    def _inverter(self, state: InverterState, tick: Tick) -> list[Point]:
+        """What the inverter measured, when it answered; and limits and state, when they changed."""
+        now_s, utc_s, found = tick.snapshot.now_s, tick.snapshot.utc_s, list[Point]()
+        tags = {"serial": state.serial, "name": state.name}
+        if state.data_seq > 0 and self._memory.due(("inverter", state.serial), state.data_seq, now_s):
+            sampled_s = utc_s if state.utc_s is None else state.utc_s
+            found += self._point("inverter", points.INVERTER_SAMPLE, state, sampled_s, tags)
+            for panel in state.panels:
+                panel_tags = {"serial": state.serial, "channel": str(panel.channel)}
+                found += self._point("panel", points.PANEL, panel, sampled_s, panel_tags)
+        status = points.known(points.INVERTER_STATE, state)
+        if self._memory.due(("state", state.serial), status, now_s, HEARTBEAT_S):
+            found.append(Point("inverter", self._tags(tags), status, utc_s))
+        return found
+
+    def _gateway(self, state: GatewayState, tick: Tick) -> list[Point]:
+        value = (state.data_seq, state.online)
+        known = state.data_seq > 0 or state.online is not None
+        if not known or not self._memory.due(("dtu", state.name), value, tick.snapshot.now_s):
+            return []
+        sampled_s = tick.snapshot.utc_s if state.utc_s is None else state.utc_s
+        return self._point("dtu", points.DTU, state, sampled_s, {"name": state.name})
+
+    def _events(self, tick: Tick) -> list[Point]:
+        found = [*self._mode_events(tick), *self._settings_events(tick), *self._fault_events(tick)]
+        result = []
+        for event in found:
+            stamp_s = tick.snapshot.utc_s
+            if 0.0 <= self._event_utc_s - stamp_s < 1.0:
+                stamp_s = self._event_utc_s + 0.001  # two points of one series need two time stamps
+            self._event_utc_s = stamp_s
+            result += self._point("event", points.EVENT, event, stamp_s)
+        return result
+
+    def _mode_events(self, tick: Tick) -> list[Event]:
+        mode, reason = tick.decision.mode, tick.decision.reason
+        if mode == self._mode:
+            return []
+        self._mode = mode
+        return [Event("mode", f"{mode}: {reason}", key=str(mode))]
+
+    def _settings_events(self, tick: Tick) -> list[Event]:
+        new, old = tick.snapshot.settings, self._settings
+        if new == old:
+            return []
+        self._settings = new
+        by, self._changed_by = f", by {self._changed_by}" if self._changed_by else "", None
+        if old is None:
+            return []
+        return [Event("settings", f"zero export {'on' if new.enabled else 'off'}, target {new.target_point_w:g} W{by}")]
+
+    def _fault_events(self, tick: Tick) -> list[Event]:
+        now = {fault.key: fault for fault in tick.decision.faults}
+        found = [
+            Event("fault", fault.text, key, fault.next_step) for key, fault in now.items() if key not in self._faults
+        ]
+        found += [Event("fault_cleared", text, key) for key, text in self._faults.items() if key not in now]
+        self._faults = {key: fault.text for key, fault in now.items()}
+        return found
+
+    def _point(
+        self,
+        measurement: str,
+        fields: Iterable[Field],
+        source: object,
+        utc_s: float,
+        tags: dict[str, str] | None = None,
+    ) -> list[Point]:
+        values = points.known(fields, source)
+        return [Point(measurement, self._tags(tags), values, utc_s)] if values else []
+
+    def _tags(self, more: dict[str, str] | None = None) -> tuple[tuple[str, str], ...]:
+        return (("site", self._site), *(more or {}).items())

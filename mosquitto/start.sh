@@ -1,0 +1,97 @@
+#!/bin/sh
+# Writes password file and ACL from the environment, then becomes the broker.
+# The ACL uses the same prefixes as config.yaml: a denied publish fails silently, so the two must not drift apart.
+set -eu
+umask 077
+
+here=$(cd "$(dirname "$0")" && pwd)
+run=${MOSQUITTO_RUN_DIR:-/mosquitto/run}
+data=${MOSQUITTO_DATA_DIR:-/mosquitto/data}
+
+fail() {
+  echo "mosquitto/start.sh: $1" >&2
+  exit 1
+}
+
+prefix() { # NAME VALUE: a topic prefix without its trailing slash
+  case $2 in
+    '' | /* | *//* | *[!A-Za-z0-9_/-]*) fail "$1=$2 is no topic prefix: letters, digits, _ - and / only" ;;
+  esac
+  printf '%s' "${2%/}"
+}
+
+user() { # NAME VALUE PASSWORD: adds one login
+  case $2 in '' | *[!A-Za-z0-9_-]*) fail "$1=$2 is no user name: letters, digits, _ and - only" ;; esac
+  case $3 in
+    '') fail "the password of $2 is empty; run: make env" ;;
+    *[:\ ]* | *"$newline"*) fail "the password of $2 has a colon, a space or a line break in it" ;;
+  esac
+  ! grep -q "^$2:" "$run/passwd" || fail "two users are called $2"
+  printf '%s:%s\n' "$2" "$3" >>"$run/passwd"
+}
+
+allow() { # USER RULE...: positive rules only; what is not listed is refused
+  printf '\nuser %s\n' "$1" >>"$run/acl"
+  shift
+  printf 'topic %s\n' "$@" >>"$run/acl"
+}
+
+newline='
+'
+zeropower=$(prefix MQTT_TOPIC_PREFIX "${MQTT_TOPIC_PREFIX:-zeropower}")
+solar=$(prefix OPENDTU_TOPIC_PREFIX "${OPENDTU_TOPIC_PREFIX:-solar}")
+app=${MQTT_USERNAME:-app}
+opendtu=${OPENDTU_MQTT_USERNAME:-opendtu}
+home=${HOME_MQTT_USERNAME:-home}
+
+mkdir -p "$run" "$data"
+: >"$run/passwd"
+: >"$run/acl"
+
+user MQTT_USERNAME "$app" "${MQTT_PASSWORD:-}"
+user OPENDTU_MQTT_USERNAME "$opendtu" "${OPENDTU_MQTT_PASSWORD:-}"
+user HOME_MQTT_USERNAME "$home" "${HOME_MQTT_PASSWORD:-}"
+head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$run/health"
+user health health "$(cat "$run/health")"
+
+# The controller: limits that end with the inverter's power cycle, and nothing else an inverter obeys.
+allow "$app" "read $solar/#" "write $solar/+/cmd/limit_nonpersistent_absolute" "readwrite $zeropower/#"
+if [ "${OPENDTU_ALLOW_POWER:-0}" = 1 ]; then
+  printf 'topic write %s/+/cmd/power\n' "$solar" >>"$run/acl"
+fi
+for topic in ${MQTT_METER_TOPIC:-}; do
+  printf 'topic read %s\n' "$topic" >>"$run/acl"
+done
+
+# OpenDTU: its own telemetry, and the commands for it.
+allow "$opendtu" "write $solar/dtu/#" "write $solar/ac/#" "write $solar/dc/#" "write $solar/+/name" \
+  "write $solar/+/status/#" "write $solar/+/device/#" "write $solar/+/radio/#" "read $solar/+/cmd/#"
+for channel in 0 1 2 3 4 5 6; do
+  printf 'topic write %s/+/%s/#\n' "$solar" "$channel" >>"$run/acl"
+done
+
+# People and home automation: see everything, set what the web page can set.
+allow "$home" "read $zeropower/#" "write $zeropower/set/#" "read $solar/#"
+
+# A meter that speaks MQTT, where there is one.
+if [ -n "${METER_MQTT_PASSWORD:-}" ] && [ -n "${MQTT_METER_TOPIC:-}" ]; then
+  meter=${METER_MQTT_USERNAME:-meter}
+  user METER_MQTT_USERNAME "$meter" "$METER_MQTT_PASSWORD"
+  printf '\nuser %s\n' "$meter" >>"$run/acl"
+  for topic in $MQTT_METER_TOPIC; do
+    printf 'topic write %s\n' "$topic" >>"$run/acl"
+  done
+fi
+
+allow health 'read $SYS/broker/uptime'
+
+mosquitto_passwd -U "$run/passwd"
+
+{
+  cat "$here/mosquitto.conf"
+  echo "listener ${MOSQUITTO_PORT:-1883} ${MOSQUITTO_BIND:-}"
+  echo "password_file $run/passwd"
+  echo "acl_file $run/acl"
+  echo "persistence_location $data/"
+} >"$run/mosquitto.conf"
+exec mosquitto -c "$run/mosquitto.conf"

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from app.api.http import HttpServer
+from app.api.links import State, toggle_url
+from app.config import HttpConfig
+from app.hub import Hub
+from app.model import Fault, Settings
+from app.state import SettingsStore
+
+from .ticks import UTC_S, make_tick
+
+CHROME = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/130.0 Safari/537.36"}
+
+
+@dataclass
+class House:
+    """A running server with everything behind it, and the clock it lives by."""
+
+    config: HttpConfig
+    store: SettingsStore
+    hub: Hub
+    client: aiohttp.ClientSession
+    now_s: float = 100.5
+    utc_s: float = UTC_S
+    stored: Any = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+    server: HttpServer = field(init=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
+
+    @property
+    def enabled(self) -> bool:
+        return self.store.current.enabled
+
+    def link(self, state: State, *, lasts_s: float = 60.0, key: bytes | None = None) -> str:
+        """A signed link, led to this server wherever it listens."""
+        expires = int(self.utc_s + lasts_s)
+        url = toggle_url(self.config, key or self.store.signing_key, state=state, expires_utc_s=expires)
+        return url.replace(self.config.public_url, self.url)
+
+    async def ask(self, method: str, path: str, **request: Any) -> tuple[aiohttp.ClientResponse, Any]:
+        """One request, never following redirects; the second value is its JSON, or else its text."""
+        url = path if path.startswith("http") else self.url + path
+        async with self.client.request(method, url, allow_redirects=False, **request) as response:
+            isjson = response.content_type == "application/json"
+            return response, await (response.json() if isjson else response.text())
+
+
+Build = Callable[..., Awaitable[House]]
+
+
+@pytest.fixture
+async def build(tmp_path: Path) -> AsyncIterator[Build]:
+    started: list[House] = []
+
+    async def start(*, heartbeat_s: float = 15.0, **http: Any) -> House:
+        config = HttpConfig(host="127.0.0.1", port=0, **http)
+        store = SettingsStore(tmp_path / "settings.json", Settings())
+        client = aiohttp.ClientSession(headers={"User-Agent": "curl/8.5.0"})
+        house = House(config, store, Hub(), client)
+        house.server = HttpServer(
+            config,
+            house.hub,
+            store,
+            lambda _seconds: house.stored,
+            version="1.2.3",
+            site="home",
+            faults=lambda: house.faults,
+            clock=lambda: house.now_s,
+            utc=lambda: house.utc_s,
+            heartbeat_s=heartbeat_s,
+        )
+        await house.server.start()
+        started.append(house)
+        return house
+
+    yield start
+    for house in started:
+        await house.client.close()
+        await house.server.stop()
+
+
+@pytest.fixture
+async def house(build: Build) -> House:
+    """A server with a first tick, and no token."""
+    house = await build()
+    house.hub.publish(make_tick())
+    return house

@@ -1,0 +1,100 @@
+"""Ticks built by hand: a house on a sunny morning, and what may be wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from app.model import (
+    Ac,
+    Decision,
+    Fault,
+    GatewayState,
+    InverterState,
+    MeterState,
+    Mode,
+    Panel,
+    Phase,
+    PriceState,
+    Reading,
+    Settings,
+    Snapshot,
+    Tick,
+)
+
+UTC_S = 1_750_000_000.0
+
+
+def make_inverter(serial: str = "116180400001", name: str = "Garage", **changes: Any) -> InverterState:
+    state = InverterState(
+        serial=serial,
+        name=name,
+        max_w=1500.0,
+        min_w=45.0,
+        reachable=True,
+        producing=True,
+        ac=Ac(
+            power_w=612.4,
+            voltage_v=232.1,
+            current_a=2.64,
+            frequency_hz=50.01,
+            temperature_c=38.6,
+            dc_power_w=640.0,
+            yield_day_wh=2310.0,
+            yield_total_kwh=1204.5,
+        ),
+        panels=(
+            Panel(1, "East", power_w=330.2, voltage_v=34.1, current_a=9.7, yield_day_wh=1200.0),
+            Panel(2, None, power_w=309.8, voltage_v=33.7, current_a=9.2, yield_day_wh=1110.0),
+        ),
+        power_at_s=98.0,
+        utc_s=UTC_S - 2.0,
+        commanded_w=640.0,
+        commanded_at_s=95.0,
+        acked_w=640.0,
+        acked_at_s=96.0,
+        rssi_dbm=-62.0,
+    )
+    return replace(state, **changes)
+
+
+def make_tick(
+    grid_w: float | None = 14.6,
+    *,
+    now_s: float = 100.0,
+    utc_s: float = UTC_S,
+    inverters: tuple[InverterState, ...] | None = None,
+    meter: MeterState | None = None,
+    gateways: tuple[GatewayState, ...] | None = None,
+    price: PriceState | None = None,
+    settings: Settings | None = None,
+    dry_run: bool = False,
+    **decision: Any,
+) -> Tick:
+    inverters = (make_inverter(),) if inverters is None else inverters
+    if meter is None:
+        phases = (Phase(-120.0, 231.0, 0.6), Phase(80.0, 230.0, 0.4), Phase(54.6, 232.0, 0.3))
+        reading = Reading(14.6 if grid_w is None else grid_w, now_s - 0.3, utc_s - 0.3, phases, 1000.0, 20.0, 0.041)
+        meter = MeterState(reading, good_in_a_row=9)
+    if gateways is None:
+        gateways = (GatewayState("OpenDTU", online=True, uptime_s=86_000.0, rssi_dbm=-58.0, seen_at_s=now_s - 2.0),)
+    values: dict[str, Any] = {
+        "mode": Mode.LIMIT,
+        "reason": "holding 15 W of import",
+        "grid_w": grid_w,
+        "pv_w": 612.4,
+        "load_w": None if grid_w is None else 612.4 + grid_w,
+        "limit_w": 640.0,
+        "setpoint_w": 627.0,
+        "target_w": 15.0,
+    }
+    snapshot = Snapshot(now_s, utc_s, meter, inverters, settings or Settings(), price, gateways)
+    return Tick(snapshot, Decision(**(values | decision)), dry_run=dry_run, step_s=0.0004)
+
+
+METER_FAULT = Fault(
+    "meter",
+    "The meter at 192.168.1.20 does not answer. The inverters are lowered to be safe.",
+    "Check the meter's power and network, then run: zero-export doctor meter",
+    UTC_S - 75.0,
+)
