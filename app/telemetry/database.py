@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from app.telemetry.points import MEASUREMENTS, RAW, SCHEMA, TEXT, Measurement, Point
@@ -54,14 +54,14 @@ class Database:
         """Store points, all of them or none."""
         rows: dict[str, list[list[object]]] = {}
         for point in points:
-            measurement = MEASUREMENTS[point.measurement]
-            values = {**dict(point.tags), **dict(point.fields)}
-            row = [round(point.utc_s * 1000.0), *(values.get(name) for name in _names(measurement))]
+            values = {"utc_ms": round(point.utc_s * 1000.0), **dict(point.tags), **dict(point.fields)}
+            row = [values.get(name) for name in _names(MEASUREMENTS[point.measurement])]
             rows.setdefault(point.measurement, []).append(row)
         with self._transaction():
-            for name, table in rows.items():
-                marks = ", ".join("?" * len(table[0]))
-                self._connection.executemany(f"INSERT OR REPLACE INTO {name} VALUES ({marks})", table)  # noqa: S608
+            for table, values_of in rows.items():
+                names = _names(MEASUREMENTS[table])
+                into = f"{table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+                self._connection.executemany(f"INSERT OR REPLACE INTO {into}", values_of)
 
     def prune(self, before_utc_s: float) -> bool:
         """Delete some raw points older than this; True when none is left."""
@@ -86,8 +86,16 @@ class Database:
         row = self._connection.execute(query, (site,)).fetchone()
         return Minute(row[0] / 1000.0, **dict(zip(fields, row[1:], strict=True))) if row else None
 
-    def _transaction(self) -> closing[_Transaction] | _Transaction:
-        return _Transaction(self._connection)
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
 
     def _prune(self, table: str, before_ms: int) -> int:
         chosen = f"SELECT rowid FROM {table} WHERE utc_ms < ? LIMIT {PRUNED_AT_ONCE}"  # noqa: S608
@@ -99,7 +107,9 @@ class Database:
         columns = [f"{tag} TEXT" for tag in ("site", *measurement.tags)]
         columns += [f"{field.name} {'TEXT' if field.unit == TEXT else 'REAL'}" for field in measurement.fields]
         key = ", PRIMARY KEY (site, utc_ms)) WITHOUT ROWID" if name == "minute" else ")"
-        self._connection.execute(f"CREATE TABLE IF NOT EXISTS {name} (utc_ms INTEGER NOT NULL, {', '.join(columns)}{key}")
+        self._connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {name} (utc_ms INTEGER NOT NULL, {', '.join(columns)}{key}"
+        )
         there = {row[1] for row in self._connection.execute(f"PRAGMA table_info({name})")}
         for column in columns:
             if column.split()[0] not in there:
@@ -108,32 +118,8 @@ class Database:
             self._connection.execute(f"CREATE INDEX IF NOT EXISTS {name}_utc_ms ON {name} (utc_ms)")
 
 
-class _Transaction:
-    """All or nothing, with the write lock from the start."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            try:
-                self._connection.execute("COMMIT")
-                return
-            except sqlite3.Error:
-                self._rollback()
-                raise
-        self._rollback()
-
-    def _rollback(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-
-
-def _names(measurement: Measurement) -> Iterable[str]:
-    return ("site", *measurement.tags, *(field.name for field in measurement.fields))
+def _names(measurement: Measurement) -> tuple[str, ...]:
+    return ("utc_ms", "site", *measurement.tags, *(field.name for field in measurement.fields))
 
 
 def set_aside(path: Path) -> Path:

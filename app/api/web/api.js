@@ -7,7 +7,7 @@ export async function request(method, url, body) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const token = localStorage.getItem(KEY);
-  if (token) headers.Authorization = `Bearer ${encodeURI(token)}`;
+  if (token) headers.Authorization = `Bearer ${token}`;
   const response = await fetch(url, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   const data = await response.json().catch(() => ({}));
   const error = response.ok ? null : data.error || `The controller answers HTTP ${response.status}.`;

@@ -1,0 +1,130 @@
+// From a status to what is on the page. Nothing here asks or keeps anything.
+
+import { UNKNOWN, duration, element, known, rounded, text, unit, watts } from "./format.js";
+import { renderInverters } from "./inverters.js";
+
+const FLOWING_W = 3;
+const MODES = {
+  starting: ["Starting", "calm", "Getting to know the plant."],
+  limit: ["Limiting", "good", "The inverters follow what the house takes."],
+  open: ["Open", "good", "Export pays: the inverters may run up to the cap."],
+  shutdown: ["Closed", "warn", "Export costs money: the inverters are closed."],
+  paused: ["Paused", "warn", "The inverters run free; the house may export."],
+  hold: ["Holding", "warn", "The meter is late: limits are not raised."],
+  fail_safe: ["Fail-safe", "bad", "The grid power is unknown: the inverters are lowered."],
+  night: ["Night", "calm", "No inverter is awake."],
+};
+
+/** Show a status; ``elapsed`` seconds have passed since it came. */
+export function render(status, elapsed) {
+  renderHeader(status);
+  renderGrid(status, elapsed);
+  renderFlow(status);
+  renderFigures(status, elapsed);
+  renderPrice(status.price);
+  renderFaults(status);
+  renderInverters(status.inverters, elapsed);
+  renderGateways(status.gateways, elapsed);
+}
+
+function renderHeader(status) {
+  const [name, tone, meaning] = MODES[status.mode] ?? [status.mode, "calm", ""];
+  text("site", status.site);
+  text("version", `Version ${status.version}`);
+  text("mode", name).dataset.tone = tone;
+  text("mode-text", meaning);
+  text("reason", status.reason ? `(${status.reason})` : "");
+  document.getElementById("dry-run").hidden = !status.dry_run;
+}
+
+function renderGrid(status, elapsed) {
+  const grid = status.grid_w;
+  const way = !known(grid) ? "unknown" : Math.round(grid) > 0 ? "import" : Math.round(grid) < 0 ? "export" : "balanced";
+  const words = { unknown: "Unknown", import: "Importing from the grid", export: "Exporting to the grid", balanced: "Balanced" };
+  text("grid", known(grid) ? rounded(Math.abs(grid)) : UNKNOWN);
+  text("grid-word", words[way]);
+  const box = document.getElementById("grid-now");
+  box.dataset.flow = way;
+  const meter = status.meter;
+  const late = meter && known(meter.age_s) && meter.age_s + elapsed > Math.max(5, 3 * (meter.interval_s ?? 1));
+  box.classList.toggle("stale", Boolean(late));
+}
+
+function renderFlow(status) {
+  text("pv", watts(status.pv_w));
+  text("load", watts(status.load_w));
+  text("grid-flow", watts(known(status.grid_w) ? Math.abs(status.grid_w) : null));
+  stream("flow-pv", status.pv_w, 1);
+  stream("flow-grid", status.grid_w, -1);
+  const way = !known(status.grid_w) ? "unknown" : status.grid_w >= 0 ? "taken from the grid" : "given to the grid";
+  text("flow-text", `Sun ${watts(status.pv_w)}, household ${watts(status.load_w)}, ${watts(Math.abs(status.grid_w ?? NaN))} ${way}`);
+}
+
+function stream(id, power, direction) {
+  const path = document.getElementById(id);
+  const flows = known(power) && Math.abs(power) >= FLOWING_W;
+  path.classList.toggle("on", flows);
+  path.classList.toggle("back", flows && power * direction < 0);
+  path.classList.toggle("export", id === "flow-grid" && flows && power < 0);
+  if (flows) path.style.animationDuration = `${Math.min(4, Math.max(0.7, 4 - Math.log10(Math.abs(power))))}s`;
+}
+
+function renderFigures(status, elapsed) {
+  text("limit", watts(status.limit_w));
+  text("setpoint", watts(status.setpoint_w));
+  const age = status.meter?.age_s;
+  text("meter-age", known(age) ? unit(age + elapsed, "s") : UNKNOWN);
+  const phases = status.meter?.phases ?? [];
+  text("phases", phases.length > 1 ? phases.map((phase, index) => `L${index + 1} ${watts(phase.power_w)}`).join(" · ") : "");
+}
+
+function renderPrice(price) {
+  document.getElementById("price-box").hidden = !price;
+  const line = document.getElementById("price-text");
+  line.hidden = !price;
+  if (!price) return;
+  const value = price.export_value_c;
+  text("price-label", known(value) && value < 0 ? "Export costs" : "Export earns");
+  text("price", known(value) ? `${Math.abs(value).toFixed(1)} c/kWh` : UNKNOWN);
+  const parts = [];
+  if (known(price.import_price_c)) parts.push(`Import costs ${price.import_price_c.toFixed(1)} c/kWh`);
+  if (price.valid_until_utc) parts.push(`until ${clock(price.valid_until_utc)}`);
+  if (price.estimated) parts.push("estimated");
+  if (price.fault) parts.push(price.fault);
+  text(line, parts.join(" · "));
+}
+
+function clock(iso) {
+  return new Date(iso).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+}
+
+function renderFaults(status) {
+  const list = document.getElementById("faults");
+  const now = Date.parse(status.time_utc);
+  const wanted = new Map(status.faults.map((fault) => [fault.key, fault]));
+  for (const item of [...list.children]) if (!wanted.has(item.dataset.key)) item.remove();
+  for (const fault of status.faults) {
+    let item = [...list.children].find((child) => child.dataset.key === fault.key);
+    if (!item) {
+      item = element("li", { className: "fault" }, element("p", { className: "strong" }), element("p"), element("p", { className: "small since" }));
+      item.lastChild.setAttribute("aria-live", "off"); // its age changes all the time
+      item.dataset.key = fault.key;
+      list.append(item);
+    }
+    const [what, next, since] = item.children;
+    text(what, fault.text);
+    text(next, fault.next_step);
+    const age = (now - Date.parse(fault.since)) / 1000;
+    text(since, known(age) ? `Since ${clock(fault.since)} (${duration(Math.max(0, age))})` : "");
+  }
+}
+
+function renderGateways(gateways, elapsed) {
+  const list = document.getElementById("gateways");
+  list.replaceChildren(...gateways.map((gateway) => {
+    const word = gateway.online === null ? "not heard yet" : gateway.online ? "online" : "offline";
+    const age = known(gateway.age_s) ? `heard ${duration(gateway.age_s + elapsed)} ago` : null;
+    const signal = known(gateway.rssi_dbm) ? `WiFi ${rounded(gateway.rssi_dbm)} dBm` : null;
+    return element("li", { textContent: [`${gateway.name}: ${word}`, age, signal, gateway.fault].filter(Boolean).join(" · ") });
+  }));
+}
