@@ -87,9 +87,9 @@ allow health 'read $SYS/broker/uptime'
 
 mosquitto_passwd -U "$run/passwd"
 
-{
-  cat "$here/mosquitto.conf"
+{ # the listener first: max_connections belongs to the one above it
   echo "listener ${MOSQUITTO_PORT:-1883} ${MOSQUITTO_BIND:-}"
+  cat "$here/mosquitto.conf"
   echo "password_file $run/passwd"
   echo "acl_file $run/acl"
   echo "persistence_location $data/"

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.telemetry.points import MEASUREMENTS, RAW, SCHEMA, TEXT, Measurement, Point
-from app.telemetry.rollup import NAMES, Minute
+from app.telemetry.points import MEASUREMENTS, RAW, SCHEMA, TEXT, Measurement, Point, Value
+from app.telemetry.rollup import NAMES, Minute, Values
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ PRAGMA synchronous = NORMAL;
 PRAGMA journal_size_limit = 4194304;
 PRAGMA cache_size = -512;
 """
-Row = tuple[float | None, ...]
+Row = tuple[float, Values]
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -52,9 +52,9 @@ class Database:
 
     def insert(self, points: Sequence[Point]) -> None:
         """Store points, all of them or none."""
-        rows: dict[str, list[list[object]]] = {}
+        rows: dict[str, list[list[Value | None]]] = {}
         for point in points:
-            values = {"utc_ms": round(point.utc_s * 1000.0), **dict(point.tags), **dict(point.fields)}
+            values: dict[str, Value] = {"utc_ms": round(point.utc_s * 1000.0), **dict(point.tags), **dict(point.fields)}
             row = [values.get(name) for name in _names(MEASUREMENTS[point.measurement])]
             rows.setdefault(point.measurement, []).append(row)
         with self._transaction():
@@ -70,14 +70,14 @@ class Database:
         return max(gone) < PRUNED_AT_ONCE
 
     def rows(self, site: str, since_utc_s: float, step_s: int) -> list[Row]:
-        """Mean powers of ``step_s`` from stored minutes: (utc_s, grid_w, pv_w, load_w, limit_w)."""
+        """Mean powers of ``step_s`` from stored minutes: utc_s, then one value per name of the rollup."""
         means = ", ".join(f"sum({name}_w * {name}_s) / sum({name}_s)" for name in NAMES)
         query = f"""
             SELECT utc_ms / :step * (:step / 1000) AS utc_s, {means} FROM minute
             WHERE site = :site AND utc_ms >= :since GROUP BY 1 ORDER BY 1
         """  # noqa: S608 - the names are ours
         given = {"site": site, "since": round(since_utc_s * 1000.0), "step": step_s * 1000}
-        return list(self._connection.execute(query, given))
+        return [(float(utc_s), tuple(values)) for utc_s, *values in self._connection.execute(query, given)]
 
     def last_minute(self, site: str) -> Minute | None:
         """The newest stored minute."""

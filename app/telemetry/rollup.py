@@ -118,10 +118,11 @@ class _Open:
 
 
 class Rollup:
-    """Turns ticks into minutes. ``resume`` is the minute in which the last run ended, if it may go on."""
+    """Turns ticks into minutes. ``resume``, the minute in which the last run ended, goes on if it is still that."""
 
     def __init__(self, resume: Minute | None = None) -> None:
-        self._open = _reopened(resume) if resume is not None else None
+        self._resume = resume
+        self._open: _Open | None = None
         self._last: tuple[float, Values] | None = None
 
     def add(self, tick: Tick) -> Minute | None:
@@ -133,7 +134,8 @@ class Rollup:
         start_s = 60.0 * math.floor(snapshot.utc_s / 60.0)
         current = self._open
         if current is None:
-            current = self._open = _Open(start_s)
+            resume = self._resume
+            current = self._open = _reopened(resume) if resume and resume.utc_s == start_s else _Open(start_s)
         if start_s == current.start_s or 0.0 < current.start_s - start_s <= CLOCK_STEP_S:
             current.add(held, held_s)
             return None

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -102,7 +103,7 @@ class SqliteSink:
         async with self._lock:
             try:
                 while batch := self._buffer.take(BATCH):
-                    await self._in_thread(lambda points=batch: self._use(lambda database: database.insert(points)))
+                    await self._in_thread(partial(self._use, partial(Database.insert, points=batch)))
                     self._written += self._buffer.done()
                 await self._prune()
             except (sqlite3.Error, OSError) as error:

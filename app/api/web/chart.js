@@ -110,7 +110,7 @@ export class Chart {
       cursor: { drag: { x: false, y: false }, y: false, points: { size: 7 } },
       scales: { x: { range: () => this.range() }, y: { range: (_plot, low, high) => padded(low, high) } },
       axes: [
-        { ...axis, space: 64, values: (_plot, splits) => splits.map(time) },
+        { ...axis, size: 30, space: 64, values: (_plot, splits) => splits.map(time) },
         { ...axis, size: 52, space: 36, values: (_plot, splits) => splits.map((split) => `${split}`.replace("-", "−")) },
       ],
       series: [{}, ...SERIES.map(line)],
@@ -144,6 +144,7 @@ function zeroLine(plot) {
   plot.ctx.save();
   plot.ctx.strokeStyle = css("--muted");
   plot.ctx.lineWidth = 1;
+  plot.ctx.setLineDash([]);
   plot.ctx.beginPath();
   plot.ctx.moveTo(left, y);
   plot.ctx.lineTo(left + width, y);

@@ -33,7 +33,7 @@ function renderHeader(status) {
   text("version", `Version ${status.version}`);
   text("mode", name).dataset.tone = tone;
   text("mode-text", meaning);
-  text("reason", status.reason ? `(${status.reason})` : "");
+  text("reason", status.reason.charAt(0).toUpperCase() + status.reason.slice(1));
   document.getElementById("dry-run").hidden = !status.dry_run;
 }
 
@@ -52,6 +52,7 @@ function renderGrid(status, elapsed) {
 
 function renderFlow(status) {
   text("pv", watts(status.pv_w));
+  text("pv-limit", known(status.limit_w) ? `up to ${watts(status.limit_w)}` : "");
   text("load", watts(status.load_w));
   text("grid-flow", watts(known(status.grid_w) ? Math.abs(status.grid_w) : null));
   stream("flow-pv", status.pv_w, 1);
@@ -71,11 +72,11 @@ function stream(id, power, direction) {
 
 function renderFigures(status, elapsed) {
   text("limit", watts(status.limit_w));
-  text("setpoint", watts(status.setpoint_w));
+  text("target-now", watts(status.target_w));
   const age = status.meter?.age_s;
   text("meter-age", known(age) ? unit(age + elapsed, "s") : UNKNOWN);
   const phases = status.meter?.phases ?? [];
-  text("phases", phases.length > 1 ? phases.map((phase, index) => `L${index + 1} ${watts(phase.power_w)}`).join(" · ") : "");
+  text("phases", phases.length > 1 ? `Phases: ${phases.map((phase, index) => `L${index + 1} ${watts(phase.power_w)}`).join(" · ")}` : "");
 }
 
 function renderPrice(price) {

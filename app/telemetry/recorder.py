@@ -1,0 +1,81 @@
+"""Feeds every tick to the stores and to the page's history. Control never waits for any of this."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from app.config import Config
+from app.hub import Hub
+from app.model import Fault, Settings, Tick
+from app.state import SettingsStore
+from app.telemetry.history import History
+from app.telemetry.projector import Projector
+from app.telemetry.rollup import Rollup
+from app.telemetry.sink import Sink, SinkStats
+from app.telemetry.sqlite import SqliteSink
+
+log = logging.getLogger(__name__)
+
+WAITING = 120  # ticks kept while the store is being opened
+
+
+class Telemetry:
+    """The record of the system: points to InfluxDB or SQLite, minutes to both, and the page's history.
+
+    ``toggle_url(settings)`` gives the signed link that leads to the other state; it is asked about once a minute.
+    """
+
+    def __init__(
+        self, config: Config, hub: Hub, store: SettingsStore, toggle_url: Callable[[Settings], str | None]
+    ) -> None:
+        site = config.site
+        self._hub = hub
+        self._site = site
+        self._sqlite = SqliteSink(config.data_dir / "telemetry.db", raw=config.influxdb is None)
+        self._sinks: list[Sink] = [self._sqlite]
+        if config.influxdb is not None:
+            from app.telemetry.influx import InfluxSink  # noqa: PLC0415 - 13 MB that only its users pay
+
+            self._sinks.append(InfluxSink(config.influxdb))
+        self._projector = Projector(site, toggle_url)
+        self._rollup = Rollup()
+        self.history = History(lambda since_utc_s, step_s: self._sqlite.rows(site, since_utc_s, step_s))
+        store.on_change(lambda _, source: self._projector.changed_by(source))
+
+    async def run(self) -> None:
+        """Record every tick, for ever."""
+        with self._hub.subscribe(WAITING) as ticks:
+            self._rollup = Rollup(await self._sqlite.last_minute(self._site))
+            await self.history.seed()
+            async with asyncio.TaskGroup() as group:
+                for sink in self._sinks:
+                    group.create_task(sink.run(), name=f"telemetry {sink.name}")
+                while True:
+                    self._record(await ticks.get())
+
+    async def close(self) -> None:
+        """Write what is left, within a few seconds."""
+        minute = self._rollup.flush()
+        if minute is not None:
+            for sink in self._sinks:
+                sink.offer([self._projector.minute(minute)])
+        await asyncio.gather(*(sink.close() for sink in self._sinks))
+
+    def faults(self) -> tuple[Fault, ...]:
+        """What keeps telemetry from being stored now."""
+        return tuple(fault for sink in self._sinks if (fault := sink.fault()) is not None)
+
+    def stats(self) -> dict[str, SinkStats]:
+        """Counts of each store since the start, by its name."""
+        return {sink.name: sink.stats for sink in self._sinks}
+
+    def _record(self, tick: Tick) -> None:
+        points = self._projector.points(tick)
+        minute = self._rollup.add(tick)
+        if minute is not None:
+            points.append(self._projector.minute(minute))
+        self.history.add(tick)
+        for sink in self._sinks:
+            sink.offer(points)

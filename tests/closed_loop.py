@@ -1,0 +1,99 @@
+"""The whole control path in virtual time: simulated house, OpenDTU's messages, our driver, our core."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import cast
+
+from aiomqtt import Topic
+
+from app.broker import Broker, Handler, Message
+from app.control import Controller, ControlSettings
+from app.inverters.opendtu import OpenDtu, OpenDtuConfig, OpenDtuInverterConfig
+from app.model import Decision, MeterState, Reading, Settings, Snapshot
+from app.simulator.house import House, HouseConfig
+from app.simulator.topics import burst
+
+UTC_0 = 1_700_000_000.0
+
+
+@dataclass
+class Wire:
+    """Stands where the broker stands: carries messages between driver and simulated OpenDTU, at once."""
+
+    house: House
+    handlers: list[tuple[str, Handler]] = field(default_factory=list)
+    connected: bool = True
+
+    def subscribe(self, topic_filter: str, handler: Handler) -> None:
+        self.handlers.append((topic_filter, handler))
+
+    async def publish(self, topic: str, payload: str, **_options: object) -> bool:
+        if self.connected:
+            _, serial, _, command = topic.split("/")
+            self.house.dtu.receive(serial, command, payload)
+        return self.connected
+
+    def deliver(self, topic: str, payload: str, *, retain: bool = False) -> None:
+        for topic_filter, handler in self.handlers:
+            if Topic(topic).matches(topic_filter):
+                handler(Message(topic, payload.encode(), retain))
+
+
+class ClosedLoop:
+    """A house under control. ``meter_answers``: set to False to lose the grid meter."""
+
+    def __init__(self, config: HouseConfig, settings: ControlSettings | None = None) -> None:
+        self.house = House(config)
+        self.wire = Wire(self.house)
+        self.settings = Settings()
+        self.meter_answers = True
+        self.decisions: list[Decision] = []
+        self._published = self.house.dtu.published
+        self._reading: Reading | None = None
+        self._good = 0
+        self.driver = OpenDtu(
+            OpenDtuConfig(),
+            tuple(
+                OpenDtuInverterConfig(serial=inverter.config.serial, max_watt=inverter.model.rated_w)
+                for inverter in self.house.inverters
+            ),
+            cast(Broker, self.wire),
+            clock=lambda: self.house.now_s,
+            utc=lambda: UTC_0 + self.house.now_s,
+        )
+        self.controller = Controller(settings or ControlSettings())
+
+    @property
+    def last(self) -> Decision:
+        return self.decisions[-1]
+
+    def run(self, seconds: float) -> None:
+        """Live on; one control step a second."""
+        for _ in range(round(seconds)):
+            for _ in range(round(1.0 / self.house.config.step_s)):
+                self.house.step()
+                if self.house.dtu.published != self._published:
+                    self._published = self.house.dtu.published
+                    for topic, payload in burst(self.house.dtu, UTC_0):
+                        self.wire.deliver(f"solar/{topic}", payload)
+            self._step()
+
+    def _step(self) -> None:
+        now_s = self.house.now_s
+        self._good = self._good + 1 if self.meter_answers else 0
+        if self.meter_answers:
+            self._reading = Reading(self.house.meter.sample.power_w, now_s, UTC_0 + now_s)
+        snapshot = Snapshot(
+            now_s=now_s,
+            utc_s=UTC_0 + now_s,
+            meter=MeterState(self._reading, None if self.meter_answers else "no answer", 1.0, self._good),
+            inverters=self.driver.states(),
+            settings=self.settings,
+            gateways=(self.driver.gateway(),),
+        )
+        decision = self.controller.step(snapshot)
+        for command in decision.commands:
+            asyncio.run(self.driver.set_limit(command.serial, command.limit_w))
+        self.decisions.append(decision)
