@@ -71,6 +71,10 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds", type=float, metavar="N", help="stop by itself after N seconds (default: run until Ctrl-C)"
     )
 
+    demo.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="keep its history here (default: forgotten at the end)"
+    )
+
     _command(commands, "check", _check, "validate the configuration: every mistake as file:line: key: what is wrong")
 
     doctor = _command(commands, "doctor", _doctor, "try each real device once and say what to do")
@@ -84,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Subparsers, name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+def _command(
+    commands: Subparsers, name: str, function: Callable[[argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=text, description=text)
     command.set_defaults(command=function)
     command.add_argument(
@@ -136,7 +142,15 @@ def _demo(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         print(f"the demo needs {error.name}: pip install 'zero-export[demo]', or use make demo", file=sys.stderr)
         return FAILURE
-    return asyncio.run(demo(host=options.host, port=options.port, speed=options.speed, seconds=options.seconds))
+    return asyncio.run(
+        demo(
+            host=options.host,
+            port=options.port,
+            speed=options.speed,
+            seconds=options.seconds,
+            data_dir=options.data_dir,
+        )
+    )
 
 
 def _check(options: argparse.Namespace) -> int:

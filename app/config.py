@@ -180,23 +180,21 @@ def schema() -> dict[str, Any]:
 def _problems(document: Document, error: ValidationError) -> list[Problem]:
     found = []
     for item in error.errors(include_url=False):
-        location = tuple(part for part in item["loc"] if not _is_union_tag(part, document, item["loc"]))
-        if document.unresolved(location):
-            continue  # already reported: its variable is not set
-        found.append(document.problem(location, _sentence(item)))
+        if item["type"] == "too_short" and item["input"]:
+            continue  # its entries are wrong, each with a problem of its own
+        location = _in_file(document, item["loc"], missing=item["type"] == "missing")
+        if not document.unresolved(location):  # else it is reported already: its variable is not set
+            found.append(document.problem(location, _sentence(item)))
     return found
 
 
-def _is_union_tag(part: int | str, document: Document, location: tuple[int | str, ...]) -> bool:
-    """Pydantic puts the chosen type of a tagged union into the path; it is no key of the file."""
-    index = location.index(part)
-    return (
-        index > 0
-        and isinstance(part, str)
-        and location[0] == "meter"
-        and index == 2
-        and not document.has(location[: index + 1])
-    )
+def _in_file(document: Document, path: tuple[int | str, ...], *, missing: bool) -> tuple[int | str, ...]:
+    """Pydantic's path without the steps that are not in the file: union tags, and the list around one meter."""
+    location: tuple[int | str, ...] = ()
+    for index, part in enumerate(path):
+        if document.has((*location, part)) or (missing and index == len(path) - 1):
+            location = (*location, part)
+    return location
 
 
 def _sentence(item: Any) -> str:
@@ -210,6 +208,10 @@ def _sentence(item: Any) -> str:
             return f"{value.get('type')!r} is no known type: use one of {item['ctx']['expected_tags']}"
         case "union_tag_not_found":
             return "type is missing: add it (for example type: shelly)"
+        case "too_short":
+            return "is empty: give at least one"
+        case "string_pattern_mismatch":
+            return f"{value!r}: use lower-case letters, digits, - and _ (at most 31)"
         case "value_error":
             return str(item["ctx"]["error"])
     shown = "" if isinstance(value, dict | list) else f"{value!r}: "

@@ -26,7 +26,7 @@ from app.inverters.opendtu import OpenDtu
 from app.meters.slot import MeterSlot
 from app.model import Command, Decision, Mode, Settings, Snapshot, Tick
 from app.state import SettingsStore
-from app.telemetry import Telemetry
+from app.telemetry.recorder import Telemetry
 
 log = logging.getLogger(__name__)
 

@@ -80,6 +80,10 @@ def load_document(path: Path, environment: dict[str, str]) -> Document:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError([Problem(name, line, "", f"is not valid YAML: {error.problem}")]) from None
+    except _AliasError as error:
+        raise ConfigError(
+            [Problem(name, error.args[0], "", "aliases (*name) are not supported: write it out")]
+        ) from None
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError([Problem(name, 1, "", f"is not valid YAML: {str(error).splitlines()[0]}")]) from None
     if not isinstance(root, yaml.MappingNode):
@@ -89,13 +93,18 @@ def load_document(path: Path, environment: dict[str, str]) -> Document:
     return document
 
 
+class _AliasError(Exception):
+    """An alias stands on this line."""
+
+
 class _NoAliases(yaml.SafeLoader):
     """Anchors can make a few bytes expand to gigabytes, and nothing here needs them."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not supported", event.start_mark)
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise _AliasError(line)
         return super().compose_node(parent, index)
 
 

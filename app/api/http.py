@@ -37,7 +37,6 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
-    "Server": "zero-export",
 }
 History = Callable[[float], Stored | Awaitable[Stored]]
 _SENTENCES = {
@@ -87,6 +86,11 @@ class HttpServer:
             return self._config.port
         return int(self._server.sockets[0].getsockname()[1])
 
+    @property
+    def readers(self) -> int:
+        """How many event streams are open."""
+        return self._events.readers
+
     async def start(self) -> None:
         """Listen. Raises OSError where the port is taken or not allowed."""
         runner = web.AppRunner(
@@ -108,6 +112,7 @@ class HttpServer:
             raise
         self._runner = runner
         self._remembering = loop.create_task(self._remember(), name="http history")
+        await asyncio.sleep(0)  # so that it listens before anybody publishes
 
     async def stop(self) -> None:
         """Close the port and every connection."""
@@ -116,6 +121,7 @@ class HttpServer:
         self._server.close()
         self._remembering.cancel()
         self._events.close()
+        await asyncio.gather(self._remembering, return_exceptions=True)
         await self._runner.cleanup()
         self._server = self._runner = self._remembering = None
 
@@ -218,3 +224,4 @@ async def _answer_errors(
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
+    response.headers["Server"] = "zero-export"  # and no versions of what is behind it

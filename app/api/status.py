@@ -55,8 +55,10 @@ def status(
 
 def all_faults(tick: Tick | None, *, now_s: float, extra: tuple[Fault, ...] = ()) -> tuple[Fault, ...]:
     """The faults of a tick and of everything outside it, each key once, a stalled loop first."""
-    found = (*_stalled(tick, now_s), *(tick.decision.faults if tick else ()), *extra)
-    return tuple({fault.key: fault for fault in reversed(found)}.values())[::-1]
+    found: dict[str, Fault] = {}
+    for fault in (*_stalled(tick, now_s), *(tick.decision.faults if tick else ()), *extra):
+        found.setdefault(fault.key, fault)
+    return tuple(found.values())
 
 
 def tick_age_s(tick: Tick | None, now_s: float) -> float | None:

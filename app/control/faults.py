@@ -11,6 +11,7 @@ from app.control.safety import Freshness, Trust
 from app.model import Decision, Fault, InverterState, Snapshot
 
 UNANSWERED_S = 45.0
+PATIENCE_S = {"broker": 3.0}  # connecting takes a moment, and is no fault
 DAYLIGHT_W = 20.0  # an inverter that went silent at more than this did not fall asleep
 
 
@@ -18,7 +19,7 @@ class FaultBook:
     """The faults of now, each with the time since when it has been there."""
 
     def __init__(self) -> None:
-        self._since: dict[str, float] = {}
+        self._since: dict[str, tuple[float, float]] = {}  # key: when it began, in control time and in UTC
 
     def update(
         self, snapshot: Snapshot, fresh: Freshness, decision: Decision, delivery: Delivery, observer: Observer
@@ -30,8 +31,10 @@ class FaultBook:
             *(f for s in snapshot.inverters for f in _inverter(s, snapshot, delivery, observer)),
             *_minimum(snapshot, decision),
         ]
-        self._since = {fault.key: self._since.get(fault.key, snapshot.utc_s) for fault in found}
-        return tuple(replace(fault, since_utc_s=self._since[fault.key]) for fault in found)
+        begun = (snapshot.now_s, snapshot.utc_s)
+        self._since = {fault.key: self._since.get(fault.key, begun) for fault in found}
+        lasting = [f for f in found if snapshot.now_s - self._since[f.key][0] >= PATIENCE_S.get(f.key, 0.0)]
+        return tuple(replace(fault, since_utc_s=self._since[fault.key][1]) for fault in lasting)
 
 
 def _meter(fresh: Freshness) -> Iterator[Fault]:

@@ -70,12 +70,7 @@ class History:
         decision = tick.decision
         current.add((decision.grid_w, decision.pv_w, decision.load_w, decision.limit_w))
 
-    async def query(self, seconds: float) -> dict[str, Columns]:
-        """The last ``seconds`` as ``{"series": {"t": [utc_s...], "grid_w": [...], ...}}``; unknown is None."""
-        columns = await self.columns(seconds)
-        return {"series": {"t": columns.pop("utc_s"), **columns}}
-
-    async def columns(self, seconds: float) -> Columns:
+    async def query(self, seconds: float) -> Columns:
         """The last ``seconds`` as columns: ``utc_s``, then one per power, oldest first; unknown is None."""
         since_s = self._now_s() - seconds
         rows = self._recent() if seconds <= KEPT_S else await self._longer(since_s, seconds)

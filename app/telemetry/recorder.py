@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from app.config import Config
-from app.hub import Hub
+from app.hub import Hub, Subscription
 from app.model import Fault, Settings, Tick
 from app.state import SettingsStore
 from app.telemetry.history import History
@@ -40,24 +40,29 @@ class Telemetry:
 
             self._sinks.append(InfluxSink(config.influxdb))
         self._projector = Projector(site, toggle_url)
-        self._rollup = Rollup()
+        self._rollup: Rollup | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closed = False
         self.history = History(lambda since_utc_s, step_s: self._sqlite.rows(site, since_utc_s, step_s))
         store.on_change(lambda _, source: self._projector.changed_by(source))
 
     async def run(self) -> None:
         """Record every tick, for ever."""
-        with self._hub.subscribe(WAITING) as ticks:
-            self._rollup = Rollup(await self._sqlite.last_minute(self._site))
-            await self.history.seed()
-            async with asyncio.TaskGroup() as group:
-                for sink in self._sinks:
-                    group.create_task(sink.run(), name=f"telemetry {sink.name}")
-                while True:
-                    self._record(await ticks.get())
+        if not self._closed:
+            with self._hub.subscribe(WAITING) as ticks:
+                await self._restore()
+                async with asyncio.TaskGroup() as group:
+                    self._tasks = [group.create_task(sink.run(), name=f"telemetry {sink.name}") for sink in self._sinks]
+                    self._tasks.append(group.create_task(self._record(ticks), name="telemetry record"))
+        await asyncio.Event().wait()  # closed: nothing is left to do but to be cancelled
 
     async def close(self) -> None:
-        """Write what is left, within a few seconds."""
-        minute = self._rollup.flush()
+        """Write what is left, within a few seconds. `run` may still be under way; it records no more."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        minute = self._rollup.flush() if self._rollup is not None else None
         if minute is not None:
             for sink in self._sinks:
                 sink.offer([self._projector.minute(minute)])
@@ -71,9 +76,19 @@ class Telemetry:
         """Counts of each store since the start, by its name."""
         return {sink.name: sink.stats for sink in self._sinks}
 
-    def _record(self, tick: Tick) -> None:
+    async def _restore(self) -> None:
+        """Go on where the last run of the program ended; once, since this run knows better afterwards."""
+        if self._rollup is None:
+            self._rollup = Rollup(await self._sqlite.last_minute(self._site))
+            await self.history.seed()
+
+    async def _record(self, ticks: Subscription) -> None:
+        while True:
+            self._take(await ticks.get())
+
+    def _take(self, tick: Tick) -> None:
         points = self._projector.points(tick)
-        minute = self._rollup.add(tick)
+        minute = self._rollup.add(tick) if self._rollup is not None else None
         if minute is not None:
             points.append(self._projector.minute(minute))
         self.history.add(tick)

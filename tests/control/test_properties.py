@@ -155,5 +155,3 @@ def test_more_export_never_means_a_higher_limit(grid_w: float, power_w: float) -
         return world.sent["0"][0]
 
     assert limit_after(grid_w - 100.0) <= limit_after(grid_w) + 0.01
-
-

@@ -87,7 +87,7 @@ function showControls() {
     button.setAttribute("aria-checked", String(on));
     button.disabled = byId("target").disabled = false;
   }
-  text("switch-text", on ? "On: sun is held to what the house takes" : "Paused: the inverters run free");
+  text("switch-text", on ? "On: export is held back" : "Paused: the inverters run free");
   if (!dirty) byId("target").value = status.target_point_w;
   byId("save").disabled = busy || !dirty;
 }

@@ -1,0 +1,107 @@
+"""The Prometheus text: its grammar, its units, its silence about what is unknown."""
+
+from __future__ import annotations
+
+import re
+
+from app.api.metrics import METRICS, PREFIX, metrics
+from app.model import Ac, MeterState, PriceState, Settings, Tick
+
+from .conftest import House
+from .ticks import METER_FAULT, make_inverter, make_tick
+
+NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+VALUE = r"-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
+LABEL = r'[a-z_]+="(?:[^"\\\n]|\\["\\n])*"'
+SAMPLE = re.compile(rf"({NAME})(\{{{LABEL}(?:,{LABEL})*\}})? ({VALUE})")
+
+
+def exposed(tick: Tick | None, settings: Settings | None = None) -> dict[str, float]:
+    """Every series and its value, from text that keeps to the grammar."""
+    text = metrics(tick, settings or Settings(), now_s=100.5, version="1.2.3", site="home")
+    assert text.endswith("\n")
+    series: dict[str, float] = {}
+    announced: set[str] = set()
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            name = line.split()[2]
+            assert name not in announced, "a family is there twice"
+            announced.add(name)
+        elif not line.startswith("# HELP "):
+            found = SAMPLE.fullmatch(line)
+            assert found, line
+            assert found[1] in announced, line
+            assert found[1] + (found[2] or "") not in series, line
+            series[found[1] + (found[2] or "")] = float(found[3])
+    return series
+
+
+def test_a_regulating_house() -> None:
+    found = exposed(make_tick(-7.5, price=PriceState(-1.5, 30.0)))
+    inverter = '{serial="116180400001",name="Garage"}'
+    assert found["zero_export_grid_power_watts"] == -7.5
+    assert found["zero_export_enabled"] == 1
+    assert found['zero_export_mode{mode="limit"}'] == 1
+    assert found['zero_export_mode{mode="fail_safe"}'] == 0
+    assert found["zero_export_meter_age_seconds"] == 0.8
+    assert found["zero_export_meter_import_joules_total"] == 3_600_000.0
+    assert found[f"zero_export_inverter_limit_watts{inverter}"] == 640.0
+    assert found[f"zero_export_inverter_yield_joules_total{inverter}"] == 1204.5 * 3.6e6
+    assert found['zero_export_panel_power_watts{serial="116180400001",channel="2"}'] == 309.8
+    assert found["zero_export_price_export_cents_per_kwh"] == -1.5
+    assert found['zero_export_info{site="home",version="1.2.3"}'] == 1
+
+
+def test_what_is_unknown_has_no_sample() -> None:
+    bare = make_inverter(ac=Ac(power_w=float("nan")), reachable=None, commanded_w=None)
+    found = exposed(make_tick(None, inverters=(bare,), meter=MeterState(), gateways=(), faults=(METER_FAULT,)))
+    for part in (
+        "grid_power",
+        "load_power",
+        "meter_",
+        "inverter_power",
+        "inverter_reachable",
+        "inverter_limit",
+        "gateway",
+    ):
+        assert not [name for name in found if name.startswith(PREFIX + part)], part
+    assert found['zero_export_fault{key="meter"}'] == 1
+
+
+def test_before_the_first_tick() -> None:
+    found = exposed(None, Settings(enabled=False, target_point_w=-20.0))
+    assert found["zero_export_enabled"] == 0
+    assert found["zero_export_target_point_watts"] == -20.0
+    assert not [name for name in found if "power" in name]
+
+
+def test_hostile_names_stay_inside_their_quotes() -> None:
+    name = 'a"} 1\nevil 2\\'
+    found = exposed(make_tick(inverters=(make_inverter(name=name),)))
+    assert not [series for series in found if series.startswith("evil")]
+    assert found[r'zero_export_inverter_power_watts{serial="116180400001",name="a\"} 1\nevil 2\\"}'] == 612.4
+
+
+def test_names_keep_to_the_conventions() -> None:
+    for metric in METRICS:
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", metric.name)
+        assert metric.name.endswith("_total") is (metric.kind == "counter")
+        assert not re.search(r"_(w|wh|kwh|v|a|c|s|ms|pct)(_|$)", metric.name.replace("cents_per_kwh", ""))
+
+
+def test_every_metric_can_appear() -> None:
+    full = make_tick(price=PriceState(1.0, 2.0), faults=(METER_FAULT,))
+    shown = {series.partition("{")[0] for series in exposed(full)}
+    assert shown == {PREFIX + metric.name for metric in METRICS}
+
+
+async def test_over_http(house: House) -> None:
+    response, text = await house.ask("GET", "/metrics")
+    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "zero_export_grid_power_watts 14.6\n" in text
+
+
+async def test_names_that_are_no_text_do_not_break_it(house: House) -> None:
+    house.hub.publish(make_tick(inverters=(make_inverter(name="\ud800"),)))
+    response, _ = await house.ask("GET", "/metrics")
+    assert response.status == 200

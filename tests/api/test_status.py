@@ -1,0 +1,93 @@
+"""The one projection that HTTP, the event stream and MQTT share."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+from app.api.status import iso, status
+from app.model import Ac, Fault, MeterState, Mode, PriceState, Settings
+
+from .ticks import METER_FAULT, UTC_S, make_inverter, make_tick
+
+ABOUT = {"version": "1.2.3", "site": "home"}
+
+
+def test_a_regulating_house() -> None:
+    tick = make_tick(grid_w=-7.25)
+    shown = status(tick, Settings(enabled=True, target_point_w=20.0), now_s=100.5, **ABOUT)
+    assert (shown["enabled"], shown["mode"], shown["reason"]) == ("on", "limit", "holding 15 W of import")
+    assert (shown["grid_w"], shown["pv_w"], shown["limit_w"]) == (-7.25, 612.4, 640.0)
+    assert (shown["target_w"], shown["target_point_w"]) == (15.0, 20.0)
+    assert shown["meter"]["age_s"] == 0.8
+    assert [phase["power_w"] for phase in shown["meter"]["phases"]] == [-120.0, 80.0, 54.6]
+    inverter = shown["inverters"][0]
+    assert (inverter["serial"], inverter["power_w"], inverter["age_s"]) == ("116180400001", 612.4, 2.5)
+    assert (inverter["limit_w"], inverter["acked_w"], inverter["acked_age_s"]) == (640.0, 640.0, 4.5)
+    assert [panel["name"] for panel in inverter["panels"]] == ["East", None]
+    assert shown["ages"] == {"tick_s": 0.5, "meter_s": 0.8, "inverters_s": {"116180400001": 2.5}}
+    assert shown["time_utc"] == "2025-06-15T15:06:40.000Z"
+    assert (shown["site"], shown["version"], shown["dry_run"], shown["price"]) == ("home", "1.2.3", False, None)
+
+
+def test_before_the_first_tick_nothing_is_known_and_nothing_is_zero() -> None:
+    shown = status(None, Settings(enabled=False), now_s=3.0, **ABOUT)
+    assert (shown["enabled"], shown["mode"]) == ("off", "starting")
+    assert shown["grid_w"] is shown["pv_w"] is shown["limit_w"] is shown["meter"] is shown["time_utc"] is None
+    assert shown["inverters"] == shown["faults"] == []
+
+
+def test_unknown_stays_null() -> None:
+    bare = make_inverter(ac=Ac(), panels=(), power_at_s=None, commanded_w=None, acked_w=None, reachable=None)
+    tick = make_tick(None, inverters=(bare,), meter=MeterState(fault="no answer"), pv_w=None, limit_w=None)
+    shown = status(tick, Settings(), now_s=100.0, **ABOUT)
+    assert shown["grid_w"] is shown["load_w"] is shown["pv_w"] is None
+    assert (shown["meter"]["power_w"], shown["meter"]["age_s"], shown["meter"]["fault"]) == (None, None, "no answer")
+    inverter = shown["inverters"][0]
+    for key in ("power_w", "age_s", "limit_w", "acked_w", "reachable", "temperature_c", "yield_day_wh"):
+        assert inverter[key] is None, key
+
+
+def test_what_is_no_number_never_reaches_json() -> None:
+    strange = make_inverter(ac=Ac(power_w=math.nan, temperature_c=math.inf), max_w=-math.inf)
+    tick = make_tick(math.nan, inverters=(strange,), pv_w=-math.inf, load_w=-0.0001, price=PriceState(math.nan))
+    shown = status(tick, Settings(), now_s=100.0, **ABOUT)
+    text = json.dumps(shown, allow_nan=False)
+    assert "-0.0" not in text
+    assert shown["grid_w"] is shown["pv_w"] is shown["price"]["export_value_c"] is None
+    assert shown["load_w"] == 0.0
+
+
+def test_faults_of_the_tick_and_from_elsewhere_each_once() -> None:
+    disk = Fault("disk", "The disk is full.", "Delete something.")
+    tick = make_tick(None, mode=Mode.FAIL_SAFE, faults=(METER_FAULT,))
+    again = replace(METER_FAULT, text="the same again")
+    shown = status(tick, Settings(), now_s=100.0, extra_faults=(disk, again), **ABOUT)
+    assert [fault["key"] for fault in shown["faults"]] == ["meter", "disk"]
+    assert shown["faults"][0]["text"] == METER_FAULT.text
+    assert shown["faults"][0]["since"] == iso(UTC_S - 75.0)
+    assert shown["faults"][1] == {"key": "disk", "text": disk.text, "next_step": disk.next_step, "since": None}
+
+
+def test_a_loop_that_stands_still_is_the_first_fault() -> None:
+    tick = make_tick(faults=(METER_FAULT,))
+    assert [f["key"] for f in status(tick, Settings(), now_s=105.0, **ABOUT)["faults"]] == ["meter"]
+    late = status(tick, Settings(), now_s=105.1, **ABOUT)
+    assert [f["key"] for f in late["faults"]] == ["stalled", "meter"]
+    assert "nothing is regulated" in late["faults"][0]["text"]
+
+
+def test_a_price_and_when_it_ends() -> None:
+    shown = status(make_tick(price=PriceState(-2.5, 31.0, False, UTC_S + 300)), Settings(), now_s=100.0, **ABOUT)
+    assert shown["price"] == {
+        "export_value_c": -2.5,
+        "import_price_c": 31.0,
+        "estimated": False,
+        "valid_until_utc": "2025-06-15T15:11:40.000Z",
+        "fault": None,
+    }
+
+
+def test_a_time_that_is_no_date_is_unknown() -> None:
+    assert iso(1e30) is iso(math.nan) is iso(None) is None

@@ -1,0 +1,235 @@
+"""What the driver believes of OpenDTU's messages, and what it does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+from aiomqtt import Topic
+from pydantic import ValidationError
+
+from app.broker import Broker, Handler, Message
+from app.inverters.opendtu import OpenDtu, OpenDtuConfig, OpenDtuInverterConfig
+from app.model import InverterState
+
+SERIAL, OTHER = "116180400001", "114180400002"
+UTC_0 = 1_700_000_000.0
+AC = {
+    "voltage": "231.2", "current": "1.70", "power": "393.4", "frequency": "50.02", "powerfactor": "0.999",
+    "reactivepower": "-4.2",
+}  # fmt: skip
+PANEL = {
+    "voltage": "37.1", "current": "2.80", "power": "103.9", "yieldday": "412", "yieldtotal": "812.441",
+    "irradiation": "25.980",
+}  # fmt: skip
+INV = {"powerdc": "414.1", "yieldday": "1650", "yieldtotal": "3301.204", "temperature": "41.3", "efficiency": "95.000"}
+
+
+@dataclass
+class Desk:
+    """A driver on a table: messages in, commands out, a clock to turn."""
+
+    serials: tuple[str, ...] = (SERIAL,)
+    now_s: float = 100.0
+    connected: bool = True
+    handlers: list[tuple[str, Handler]] = field(default_factory=list)
+    sent: list[tuple[str, str, bool]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        configs = tuple(OpenDtuInverterConfig(serial=s, max_watt=1500) for s in self.serials)
+        self.driver = OpenDtu(
+            OpenDtuConfig(), configs, cast(Broker, self), clock=lambda: self.now_s, utc=lambda: UTC_0 + self.now_s
+        )
+
+    def subscribe(self, topic_filter: str, handler: Handler) -> None:
+        self.handlers.append((topic_filter, handler))
+
+    async def publish(self, topic: str, payload: str, *, qos: int = 0, retain: bool = False) -> bool:
+        self.sent.append((topic, payload, retain))
+        return self.connected
+
+    def hear(self, topic: str, payload: str | bytes, *, retain: bool = False) -> None:
+        data = payload.encode() if isinstance(payload, str) else payload
+        for topic_filter, handler in self.handlers:
+            if Topic(f"solar/{topic}").matches(topic_filter):
+                handler(Message(f"solar/{topic}", data, retain))
+
+    def burst(self, serial: str = SERIAL, *, retain: bool = False, age_s: float = 0.5, **changes: str) -> None:
+        """What OpenDTU publishes of an inverter that has just answered."""
+        status = {"limit_relative": "40.00", "limit_absolute": "600.00", "reachable": "1", "producing": "1",
+                  "last_update": f"{UTC_0 + self.now_s - age_s:.0f}"}  # fmt: skip
+        self.hear("dtu/uptime", f"{self.now_s:.0f}", retain=retain)
+        self.hear(f"{serial}/name", "Roof", retain=retain)
+        self.hear(f"{serial}/radio/rssi", "-80", retain=retain)
+        for group, values in (("status", status), ("0", AC), ("1", PANEL), ("0", INV)):
+            for key, value in values.items():
+                self.hear(f"{serial}/{group}/{key}", changes.get(key, value) if group != "1" else value, retain=retain)
+
+    @property
+    def state(self) -> InverterState:
+        return self.driver.states()[0]
+
+
+def test_a_live_burst_becomes_typed_state() -> None:
+    desk = Desk()
+    desk.burst()
+    state = desk.state
+    assert (state.name, state.reachable, state.producing, state.rssi_dbm) == ("Roof", True, True, -80.0)
+    assert state.ac.power_w == 393.4
+    assert state.ac.voltage_v == 231.2
+    assert state.ac.current_a == 1.7
+    assert state.ac.frequency_hz == 50.02
+    assert state.ac.power_factor == 0.999
+    assert state.ac.reactive_power_var == -4.2
+    assert state.ac.dc_power_w == 414.1
+    assert state.ac.temperature_c == 41.3
+    assert state.ac.efficiency_pct == 95.0
+    assert (state.ac.yield_day_wh, state.ac.yield_total_kwh) == (1650.0, 3301.204)
+    assert (state.acked_w, state.acked_pct, state.rated_w) == (600.0, 40.0, 1500.0)
+    (panel,) = state.panels
+    assert (panel.channel, panel.power_w, panel.irradiation_pct, panel.yield_day_wh) == (1, 103.9, 25.98, 412.0)
+    assert state.power_at_s == pytest.approx(99.5, abs=1.0)
+    assert state.data_seq == 1
+
+
+def test_retained_copies_prove_nothing() -> None:
+    desk = Desk()
+    desk.burst(retain=True)
+    state = desk.state
+    assert state.name == "Roof"
+    assert state.power_at_s is None
+    assert state.ac.power_w is None
+    assert state.acked_w is None
+    assert state.data_seq == 0
+    assert state.reachable is True  # a hint, enough for one safe command
+    assert desk.driver.gateway().seen_at_s is None
+
+
+def test_the_sample_is_dated_by_opendtus_own_clock_where_the_clocks_agree() -> None:
+    desk = Desk()
+    desk.burst(age_s=4.0)
+    assert desk.state.power_at_s == pytest.approx(96.0, abs=1.0)
+    desk.now_s = 110.0
+    desk.burst(age_s=-500.0)  # its clock is minutes ahead: the arrival has to do
+    assert desk.state.power_at_s == pytest.approx(110.0)
+
+
+def test_zeros_published_for_an_unreachable_inverter_are_no_measurement() -> None:
+    desk = Desk()
+    desk.burst()
+    desk.now_s = 120.0
+    desk.burst(reachable="0", power="0.0")
+    state = desk.state
+    assert state.reachable is False
+    assert state.ac.power_w == 393.4
+    assert state.power_at_s is not None
+    assert state.power_at_s < 101.0
+
+
+@pytest.mark.parametrize("payload", ["nan", "inf", "", "abc", b"\xff\xfe", "1" * 50, "6553.5", "-5"])
+def test_garbage_is_dropped_field_by_field(payload: str | bytes) -> None:
+    desk = Desk()
+    desk.burst()
+    desk.hear(f"{SERIAL}/0/power", payload)
+    desk.hear(f"{SERIAL}/0/temperature", "42.0")
+    assert desk.state.ac.power_w == 393.4
+    assert desk.state.ac.temperature_c == 42.0
+
+
+@pytest.mark.parametrize(
+    ("what", "topic", "payloads"),
+    [
+        ("DTU restart", "dtu/uptime", ["500", "3"]),
+        ("DTU back", "dtu/status", ["offline", "online"]),
+        ("reachable again", f"{SERIAL}/status/reachable", ["0", "1"]),
+        ("inverter restart", f"{SERIAL}/0/yieldday", ["1700", "0"]),
+        ("long silence", f"{SERIAL}/status/last_update", ["1700000100", "1700000300"]),
+    ],
+)
+def test_whatever_may_have_lost_the_limit_counts_as_a_reset(what: str, topic: str, payloads: list[str]) -> None:
+    desk = Desk()
+    desk.burst()
+    assert desk.state.resets == 0
+    for payload in payloads:
+        desk.hear(topic, payload)
+    assert desk.state.resets == 1, what
+
+
+def test_an_offline_opendtu_makes_its_inverters_unreachable() -> None:
+    desk = Desk()
+    desk.burst()
+    desk.hear("dtu/status", "offline")
+    assert desk.state.reachable is False
+    assert "offline" in (desk.driver.gateway().fault or "")
+
+
+def test_a_silent_opendtu_is_noticed_although_it_is_still_connected() -> None:
+    desk = Desk()
+    desk.hear("dtu/status", "online", retain=True)
+    assert desk.driver.gateway().fault is None
+    desk.now_s += 16.0
+    assert "Nothing heard" in (desk.driver.gateway().fault or "")
+    desk.burst()
+    assert desk.driver.gateway().fault is None
+    desk.now_s += 31.0
+    assert "silent for 31 s" in (desk.driver.gateway().fault or "")
+
+
+def test_another_limiter_on_opendtu_is_reported() -> None:
+    desk = Desk()
+    desk.burst()
+    desk.hear("powerlimiter/status/mode", "0", retain=True)
+    assert "own power limiter" in (desk.driver.gateway().fault or "")
+    desk.hear("powerlimiter/status/mode", "1")
+    assert desk.driver.gateway().fault is None
+
+
+async def test_a_limit_goes_out_as_a_plain_decimal_within_the_range_and_never_retained() -> None:
+    desk = Desk()
+    for limit_w in (432.16, 9999.0, 1.0):
+        assert await desk.driver.set_limit(SERIAL, limit_w)
+    topic = f"solar/{SERIAL}/cmd/limit_nonpersistent_absolute"
+    assert desk.sent == [(topic, "432.2", False), (topic, "1500.0", False), (topic, "45.0", False)]
+    assert (desk.state.commanded_w, desk.state.commanded_at_s) == (45.0, 100.0)
+    with pytest.raises(ValueError, match="nan"):
+        await desk.driver.set_limit(SERIAL, float("nan"))
+
+
+async def test_a_limit_that_did_not_leave_is_not_remembered_as_sent() -> None:
+    desk = Desk(connected=False)
+    assert not await desk.driver.set_limit(SERIAL, 300.0)
+    assert desk.state.commanded_w is None
+
+
+def test_each_inverter_keeps_its_own_state() -> None:
+    desk = Desk((SERIAL, OTHER))
+    desk.burst(OTHER, power="80.0")
+    first, second = desk.driver.states()
+    assert first.ac.power_w is None
+    assert second.ac.power_w == 80.0
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ({"serial": "11xxxxxxxxxx"}, "placeholder"),
+        ({"serial": "1161"}, "12 digits"),
+        ({"min_watt": 2000}, "above max_watt"),
+        ({"max_watt": 0}, "greater than 0"),
+        ({"max_watt": 7000}, "less than or equal to 6553.5"),
+        ({"typo": 1}, "not permitted"),
+    ],
+)
+def test_an_inverter_that_cannot_be_is_refused(keys: dict[str, object], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
+        OpenDtuInverterConfig.model_validate({"serial": SERIAL, "max_watt": 1500} | keys)
+
+
+def test_a_serial_without_quotes_is_understood() -> None:
+    assert OpenDtuInverterConfig.model_validate({"serial": 116180400001, "max_watt": 600}).serial == SERIAL
+
+
+@pytest.mark.parametrize(("max_w", "floor_w"), [(1500, 45.0), (400, 20.0), (15, 15.0)])
+def test_the_default_minimum(max_w: float, floor_w: float) -> None:
+    assert OpenDtuInverterConfig(serial=SERIAL, max_watt=max_w).floor_w == pytest.approx(floor_w)

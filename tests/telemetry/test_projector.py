@@ -1,0 +1,212 @@
+"""What a tick adds to the record."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from app.model import Ac, Fault, GatewayState, InverterState, Mode, Panel, PriceState, Reading, Settings, Tick
+from app.telemetry.points import MEASUREMENTS, MODE_NUMBERS, SCHEMA, TEXT, Point
+from app.telemetry.projector import Projector
+from tests.telemetry.ticks import EAST, UTC_S, WEST, make_inverter, make_tick, one_command
+
+
+def of(found: list[Point], measurement: str) -> list[Point]:
+    return [point for point in found if point.measurement == measurement]
+
+
+def fields(found: list[Point], measurement: str) -> dict[str, float | str]:
+    (point,) = of(found, measurement)
+    return dict(point.fields)
+
+
+def test_a_full_tick_fills_every_field_of_the_schema() -> None:
+    projector = Projector("home", lambda settings: f"http://app/toggle?state={'off' if settings.enabled else 'on'}")
+    projector.points(make_tick())
+    fault = Fault("meter", "The meter is silent.", "Check it.")
+    found = projector.points(
+        make_tick(
+            2.0,
+            inverters=(make_inverter(seq=2, acked_w=400.0),),
+            faults=(fault,),
+            settings=Settings(False, 20.0),
+            mode=Mode.PAUSED,
+            reason="paused",
+            price=PriceState(1.0, 2.0, True, 3.0),
+            gateways=(GatewayState("opendtu", True, 1.0, -1.0, 2.0, 3.0, data_seq=2),),
+        )
+    )
+    for measurement in SCHEMA:
+        if measurement.name == "minute":
+            continue
+        written = {name for point in of(found, measurement.name) for name, _ in point.fields}
+        assert written == {field.name for field in measurement.fields}, measurement.name
+
+
+def test_numbers_are_floats_and_text_is_text() -> None:
+    units = {m.name: {f.name: f.unit for f in m.fields} for m in SCHEMA}
+    for point in Projector("home", lambda _: "http://app").points(make_tick()):
+        for name, value in point.fields:
+            expected = str if units[point.measurement][name] == TEXT else float
+            assert type(value) is expected, (point.measurement, name)
+
+
+def test_every_point_names_its_site_and_its_tags() -> None:
+    for point in Projector("cabin").points(make_tick()):
+        tags = dict(point.tags)
+        assert tags.pop("site") == "cabin"
+        assert tuple(tags) == MEASUREMENTS[point.measurement].tags
+    inverter = of(Projector("cabin").points(make_tick()), "inverter")[0]
+    assert inverter.tags == (("site", "cabin"), ("serial", EAST), ("name", "Roof east"))
+
+
+def test_samples_keep_their_own_time_stamps() -> None:
+    found = Projector("home").points(make_tick())
+    assert of(found, "grid")[0].utc_s == UTC_S - 0.2
+    assert {point.utc_s for point in of(found, "panel")} == {UTC_S - 2.0}
+    measured, state = of(found, "inverter")
+    assert (measured.utc_s, state.utc_s) == (UTC_S - 2.0, UTC_S)
+    assert dict(measured.fields)["ac_power_w"] == 400.0
+    assert dict(state.fields)["limit_w"] == 500.0
+
+
+def test_nothing_is_written_twice() -> None:
+    projector, tick = Projector("home"), make_tick()
+    assert projector.points(tick)
+    again = make_tick(0.5, reading=tick.snapshot.meter.reading, inverters=tick.snapshot.inverters)
+    assert projector.points(again) == []
+
+
+def test_control_is_written_about_once_a_second_and_at_once_when_it_matters() -> None:
+    projector = Projector("home")
+    ticks = [make_tick(i / 4, commands=one_command()) for i in range(9)]
+    written = [point for tick in ticks for point in of(projector.points(tick), "control")]
+    assert [point.utc_s - UTC_S for point in written] == [0.0, 1.0, 2.0]
+    assert [dict(point.fields)["commands"] for point in written] == [1.0, 4.0, 4.0]
+    assert of(projector.points(make_tick(2.2, mode=Mode.HOLD)), "control")
+    assert of(projector.points(make_tick(2.3, mode=Mode.HOLD, settings=Settings(enabled=False))), "control")
+
+
+def test_what_is_unknown_is_absent_and_never_zero() -> None:
+    blank = InverterState(
+        EAST,
+        "Roof",
+        1500.0,
+        45.0,
+        ac=Ac(power_w=math.nan, voltage_v=230.0),
+        data_seq=1,
+        panels=(Panel(1), Panel(2, power_w=math.inf, voltage_v=31.0)),
+    )
+    reading = Reading(50.0, 99.9, UTC_S)
+    tick = make_tick(
+        reading=reading,
+        inverters=(blank,),
+        grid_w=None,
+        pv_w=None,
+        load_w=None,
+        limit_w=None,
+        price=PriceState(),
+        gateways=(GatewayState("opendtu"),),
+    )
+    found = Projector("home").points(tick)
+    assert fields(found, "grid") == {"power_w": 50.0, "age_s": pytest.approx(0.1)}
+    measured, state = of(found, "inverter")
+    assert dict(measured.fields) == {"ac_voltage_v": 230.0}
+    assert dict(state.fields) == {"enabled": 1.0, "resets": 0.0}
+    assert fields(found, "panel") == {"voltage_v": 31.0}
+    assert not {"grid_w", "pv_w", "load_w", "limit_w", "toggle_url"} & set(fields(found, "control"))
+    assert fields(found, "price") == {"estimated": 1.0}
+    assert not of(found, "dtu")
+
+
+def test_a_dead_meter_gives_no_grid_points() -> None:
+    projector = Projector("home")
+    first = make_tick()
+    projector.points(first)
+    stale = make_tick(10.0, reading=first.snapshot.meter.reading, grid_w=None, mode=Mode.FAIL_SAFE)
+    assert of(projector.points(stale), "grid") == []
+    assert of(Projector("home").points(make_tick(grid_w=None)), "grid") == []
+
+
+def test_an_inverter_that_says_nothing_new_adds_only_a_heartbeat_of_its_state() -> None:
+    projector = Projector("home")
+    projector.points(make_tick())
+    assert of(projector.points(make_tick(59.0)), "inverter") == []
+    (state,) = of(projector.points(make_tick(61.0)), "inverter")
+    assert "ac_power_w" not in dict(state.fields)
+    assert dict(state.fields)["reachable"] == 1.0
+
+
+def test_each_inverter_is_followed_by_itself() -> None:
+    projector = Projector("home")
+    east, west = make_inverter(EAST, seq=1), make_inverter(WEST, "Roof west", seq=1)
+    projector.points(make_tick(inverters=(east, west)))
+    found = projector.points(make_tick(1.0, inverters=(east, replace(west, data_seq=2))))
+    assert {dict(point.tags)["serial"] for point in of(found, "inverter")} == {WEST}
+    assert [dict(point.tags)["channel"] for point in of(found, "panel")] == ["1", "2"]
+
+
+def test_the_toggle_link_is_renewed_on_changes_and_once_a_minute() -> None:
+    asked: list[Settings] = []
+
+    def url(settings: Settings) -> str:
+        asked.append(settings)
+        return f"http://app/{len(asked)}"
+
+    projector = Projector("home", url)
+    seen = {}
+    for second in range(130):
+        settings = Settings(enabled=second < 100)
+        for point in of(projector.points(make_tick(float(second), settings=settings)), "control"):
+            if "toggle_url" in dict(point.fields):
+                seen[second] = dict(point.fields)["toggle_url"]
+    assert seen == {0: "http://app/1", 60: "http://app/2", 100: "http://app/3"}
+    assert [settings.enabled for settings in asked] == [True, True, False]
+
+
+def test_the_reason_is_written_when_it_changes() -> None:
+    projector = Projector("home")
+    reasons = ["a", "a", "b", "b"]
+    found = [
+        fields(projector.points(make_tick(float(i), reason=r)), "control").get("reason") for i, r in enumerate(reasons)
+    ]
+    assert found == ["a", None, "b", None]
+
+
+def test_events_tell_what_changed() -> None:
+    projector = Projector("home")
+    fault = Fault("meter", "The meter is silent.", "Check its power.")
+
+    def events(tick: Tick) -> list[tuple[object, object]]:
+        return [(dict(p.fields)["kind"], dict(p.fields)["text"]) for p in of(projector.points(tick), "event")]
+
+    assert events(make_tick(0.0, mode=Mode.STARTING, reason="waiting")) == [("mode", "starting: waiting")]
+    assert events(make_tick(1.0, mode=Mode.STARTING, reason="waiting")) == []
+    assert events(make_tick(2.0, mode=Mode.FAIL_SAFE, reason="no meter", faults=(fault,))) == [
+        ("mode", "fail_safe: no meter"),
+        ("fault", "The meter is silent."),
+    ]
+    worse = replace(fault, text="The meter is silent for 9 s.")
+    assert events(make_tick(3.0, mode=Mode.FAIL_SAFE, reason="no meter", faults=(worse,))) == []
+    projector.changed_by("mqtt")
+    changed = Settings(enabled=False, target_point_w=20.0)
+    assert events(make_tick(4.0, mode=Mode.PAUSED, reason="paused", settings=changed)) == [
+        ("mode", "paused: paused"),
+        ("settings", "zero export off, target 20 W, by mqtt"),
+        ("fault_cleared", "The meter is silent for 9 s."),
+    ]
+
+
+def test_events_of_one_moment_do_not_overwrite_each_other() -> None:
+    projector = Projector("home")
+    faults = tuple(Fault(f"f{i}", "text", "step") for i in range(5))
+    stamps = [round(p.utc_s * 1000) for p in of(projector.points(make_tick(faults=faults)), "event")]
+    assert len(set(stamps)) == 6
+    assert max(stamps) - min(stamps) < 10
+
+
+def test_every_mode_has_a_number() -> None:
+    assert set(MODE_NUMBERS) == set(Mode)
+    assert len(set(MODE_NUMBERS.values())) == len(MODE_NUMBERS)

@@ -1,0 +1,154 @@
+"""The configuration: what is accepted, and that every mistake is named at once with its line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from app.config import Config, ConfigError, load
+from app.dotenv import environment_for
+
+GOOD = """\
+mqtt: {host: "${MQTT_BROKER:-localhost}", port: "${MQTT_PORT:-1883}"}
+meter: {type: shelly, host: "${METER_IP}"}
+inverters:
+  - {serial: "116180400000", enabled: true, max_watt: 1500}
+control: {target_point_w: 15}
+"""
+
+TEN_MISTAKES = """\
+site: "My House"
+mqtt: {host: localhost, port: 99999}
+opendtu: {topic_prefix: "solar/#"}
+meter: {type: shelly, hots: 10.0.0.5}
+inverters:
+  - {serial: "11xxxxxxxxxx", max_watt: 1500}
+  - {serial: "116180400000", max_watt: lots}
+control:
+  target_point_w: .nan
+  dry_run: maybe
+influxdb: {url: "localhost", token: "${NOT_SET_ANYWHERE}"}
+"""
+
+
+def config(tmp_path: Path, text: str, **environment: str) -> Config:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    return load(path, environment_for(path, environment))
+
+
+def problems(tmp_path: Path, text: str, **environment: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        config(tmp_path, text, **environment)
+    return [str(problem).removeprefix(str(tmp_path) + "/") for problem in caught.value.problems]
+
+
+def test_variables_come_from_the_environment_with_defaults(tmp_path: Path) -> None:
+    loaded = config(tmp_path, GOOD, METER_IP="10.0.0.5:8080", MQTT_PORT="2883")
+    assert loaded.meter[0].host == "10.0.0.5:8080"  # type: ignore[union-attr]
+    assert (loaded.mqtt.host, loaded.mqtt.port) == ("localhost", 2883)
+    assert loaded.inverters[0].serial == "116180400000"
+
+
+def test_the_env_file_beside_it_is_read_and_the_environment_wins(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text('# addresses\nMETER_IP="10.0.0.7"  \nexport MQTT_BROKER=broker # ours\n')
+    assert config(tmp_path, GOOD).meter[0].host == "10.0.0.7"  # type: ignore[union-attr]
+    assert config(tmp_path, GOOD).mqtt.host == "broker"
+    assert config(tmp_path, GOOD, METER_IP="10.0.0.8").meter[0].host == "10.0.0.8"  # type: ignore[union-attr]
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s3cret\n")
+    text = GOOD + 'influxdb: {token: "${INFLUXDB_TOKEN}"}\n'
+    loaded = config(tmp_path, text, METER_IP="10.0.0.5", INFLUXDB_TOKEN_FILE=str(tmp_path / "secret"))
+    assert loaded.influxdb is not None
+    assert loaded.influxdb.token == "s3cret"
+    assert "s3cret" not in repr(loaded)
+
+
+def test_variables_are_expanded_once(tmp_path: Path) -> None:
+    text = GOOD + 'influxdb: {token: "${A}-$${A}"}\n'
+    loaded = config(tmp_path, text, METER_IP="10.0.0.5", A="x${A}")
+    assert loaded.influxdb is not None
+    assert loaded.influxdb.token == "x${A}-${A}"
+
+
+def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
+    found = problems(tmp_path, TEN_MISTAKES)
+    expected = [
+        "config.yaml:1: site: ",
+        "config.yaml:2: mqtt.port: 99999",
+        "config.yaml:3: opendtu.topic_prefix: 'solar/#' is not an MQTT topic prefix",
+        "config.yaml:4: meter.host: is missing",
+        "config.yaml:4: meter.hots: unknown key",
+        "config.yaml:6: inverters.0.serial: '11xxxxxxxxxx' is a placeholder",
+        "config.yaml:7: inverters.1.max_watt: 'lots'",
+        "config.yaml:9: control.target_point_w: nan",
+        "config.yaml:10: control.dry_run: 'maybe'",
+        "config.yaml:11: influxdb.token: NOT_SET_ANYWHERE is not set",
+        "config.yaml:11: influxdb.url: 'localhost' is not a URL",
+    ]
+    assert len(found) == len(expected), found
+    for line, start in zip(found, expected, strict=True):
+        assert line.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "config.yaml:1: is empty"),
+        ("- a\n", "config.yaml:1: is empty or no mapping"),
+        ("meter: {type: shelly\n", "is not valid YAML"),
+        ("a: &x [1]\nb: *x\n", "config.yaml:2: aliases (*name) are not supported"),
+        ("meter: [" * 3000, "is not valid YAML"),
+        (GOOD + "mqtt: {host: other}\n", "config.yaml:6: mqtt: is there twice"),
+        (GOOD.replace("type: shelly", "type: shely"), "'shely' is no known type"),
+        (GOOD.replace("type: shelly, ", ""), "type is missing"),
+        (GOOD.replace('"${METER_IP}"', "192.168.x.x"), "is a placeholder"),
+        (GOOD.replace('"${METER_IP}"', '"http://10.0.0.5/"'), "is not a host"),
+        (GOOD.replace('"${METER_IP}"', '"${METER_IP:?put the address of your meter into .env}"'), "put the address"),
+        (GOOD + "inverter: []\n", "inverter: unknown key"),
+        (
+            GOOD.replace("max_watt: 1500}", "max_watt: 1500}\n  - {serial: '116180400000', max_watt: 5}"),
+            "is there twice",
+        ),
+        (GOOD + "control: {dead_time_s: [4, 1]}\n", "is there twice"),
+        ("price: !!python/object/apply:os.system [id]\n", "meter: is missing"),
+    ],
+)
+def test_a_broken_file_is_refused_with_the_place(tmp_path: Path, text: str, expected: str) -> None:
+    environment = {"METER_IP": "10.0.0.5"} if "put the address" not in expected else {}
+    started = time.monotonic()
+    assert any(expected in line for line in problems(tmp_path, text, **environment))
+    assert time.monotonic() - started < 5.0
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the file"):
+        load(tmp_path / "nowhere.yaml", {})
+
+
+def test_check_prints_the_mistakes_and_exits_2(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(TEN_MISTAKES)
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "check", "--config", str(tmp_path / "config.yaml")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 11
+    assert "Traceback" not in done.stderr
+
+
+def test_check_says_ok(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(GOOD)
+    (tmp_path / ".env").write_text("METER_IP=10.0.0.5\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "check", "--config", str(tmp_path / "config.yaml")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ok (1 inverter, meter shelly)" in done.stdout
