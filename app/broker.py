@@ -53,6 +53,7 @@ class Broker:
         self._will = aiomqtt.Will(will[0], will[1], qos=1, retain=True) if will else None
         self._handlers: list[tuple[str, Handler]] = []
         self._greetings: list[Greeting] = []
+        self._farewells: list[Callable[[], None]] = []
         self._client: aiomqtt.Client | None = None
         self.fault: str | None = None
 
@@ -68,6 +69,10 @@ class Broker:
     def on_connect(self, greeting: Greeting) -> None:
         """Have ``greeting`` awaited after every (re)connect, once the subscriptions stand."""
         self._greetings.append(greeting)
+
+    def on_disconnect(self, farewell: Callable[[], None]) -> None:
+        """Have ``farewell`` called whenever the connection is lost."""
+        self._farewells.append(farewell)
 
     async def publish(
         self, topic: str, payload: str, *, qos: int = 0, retain: bool = False, timeout_s: float = 2.0
@@ -126,6 +131,8 @@ class Broker:
                 raise errors.exceptions[0] from None
             finally:
                 self._client = None
+                for farewell in self._farewells:
+                    farewell()
 
     def _dispatch(self, message: aiomqtt.Message) -> None:
         payload = message.payload

@@ -20,6 +20,7 @@ from app.simulator.models import MODELS
 from app.simulator.sun import SunConfig
 
 LOCAL = "127.0.0.1"
+SEED = 10  # a house whose first kettle boils for two minutes only
 
 
 async def demo(host: str, port: int, speed: float, seconds: float | None, data_dir: Path | None) -> int:
@@ -33,8 +34,8 @@ async def demo(host: str, port: int, speed: float, seconds: float | None, data_d
                 raise
             return _fail("the demo's MQTT broker is not installed: pip install 'zero-export[demo]'")
         except OSError as error:
-            if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                return _fail(f"port {port} cannot be used ({error.strerror}): choose another one with --port")
+            if error.errno == errno.EADDRINUSE:
+                return _fail(f"port {port} is in use already: stop what uses it, or choose another one with --port")
             return _fail(f"the demo cannot start: {error}")
 
 
@@ -42,7 +43,7 @@ async def _run(host: str, port: int, speed: float, seconds: float | None, data_d
     from app.runtime import run  # noqa: PLC0415 - wires everything; nobody imports it to read this file
     from app.simulator.broker import embedded_broker  # noqa: PLC0415 - an optional dependency
 
-    house = House(HouseConfig(sun=SunConfig(speed=speed), inverters=fleet(2)))
+    house = House(HouseConfig(seed=SEED, sun=SunConfig(speed=speed), inverters=fleet(2)))
 
     def ready(_address: str) -> None:
         house.energy = Energy()  # what happened before the controller started is not its doing

@@ -130,7 +130,7 @@ def _inverter_checks(config: Config, dtu: OpenDtu) -> list[Check]:
                 "inverter",
                 "fail",
                 f"OpenDTU {state}",
-                f"In OpenDTU: Settings > MQTT: enable it, this broker, topic {prefix}/, and check its user and password.",
+                f"In OpenDTU, Settings > MQTT: enable it with this broker, topic {prefix}/, and its user and password.",
             )
         ]
     return [_inverter_check(state) for state in dtu.states()]

@@ -219,6 +219,7 @@ class Fault:
 class Decision:
     """The outcome of one step.
 
+    ``pv_w`` is the last reported power, carried forward by the limits that came into force since.
     ``limit_w`` is the sum of the limits in force after ``commands`` (None while any is unknown),
     ``setpoint_w`` the site ceiling that the law asks for, ``load_w`` the estimated household load,
     ``error_w`` = grid - target. ``trim_*`` are the PID terms in watts.

@@ -83,7 +83,7 @@ if [ -n "${METER_MQTT_PASSWORD:-}" ] && [ -n "${MQTT_METER_TOPIC:-}" ]; then
   done
 fi
 
-allow health 'read $SYS/broker/uptime'
+allow health "read \$SYS/broker/uptime"
 
 mosquitto_passwd -U "$run/passwd"
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _KEY = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$")
-_ALPHABET = string.ascii_letters + string.digits  # nothing that a shell, YAML, Compose or a login form could read otherwise
+_ALPHABET = string.ascii_letters + string.digits  # nothing that a shell, Compose or a login form reads otherwise
 _LENGTH = 32
 _PLACEHOLDER_HOST = "192.168.x.x"
 
@@ -53,7 +53,7 @@ def new_secret() -> str:
 
 
 def lan_address() -> str | None:
-    """This machine's address as others in the house see it; None where there is no network."""
+    """The address under which others in the house see this machine; None where there is no network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # picks the route, sends nothing
@@ -86,21 +86,22 @@ def value_for(entry: Entry, address: str | None, zone: str | None) -> str:
 def updated(example: str, existing: str | None, address: str | None, zone: str | None) -> tuple[str, list[str]]:
     """The new text of `.env`, and the keys that were added or filled in."""
     known = {entry.key: entry for entry in entries(example)}
-    lines, present, changed = [], set(), []
+    lines: list[str] = []
+    present: set[str] = set()
+    changed: list[str] = []
     for line in (example if existing is None else existing).splitlines():
-        match = _KEY.match(line)
-        entry = known.get(match[1]) if match else None
-        if match:
-            present.add(match[1])
-        if entry and (existing is None or (entry.secret and not match[2].strip())):  # type: ignore[index]
-            value = value_for(entry, address, zone)
+        key, value = match.groups() if (match := _KEY.match(line)) else ("", "")
+        present.add(key)
+        entry = known.get(key)
+        if entry and (existing is None or (entry.secret and not value.strip())):
+            changed.append(key)
+            lines.append(f"{key}={value_for(entry, address, zone)}")
+        else:
+            lines.append(line)
+    for entry in known.values():
+        if entry.key not in present:
             changed.append(entry.key)
-            line = f"{entry.key}={value}"
-        lines.append(line)
-    missing = [entry for entry in known.values() if entry.key not in present]
-    for entry in missing:
-        lines += ["", entry.comment, f"{entry.key}={value_for(entry, address, zone)}"]
-        changed.append(entry.key)
+            lines += ["", entry.comment, f"{entry.key}={value_for(entry, address, zone)}"]
     return "\n".join(lines) + "\n", changed
 
 
@@ -118,13 +119,14 @@ def advice(values: dict[str, str], config: str, address: str | None) -> str:
     todo = [f"  .env: {key}={value}" for key, value in values.items() if "x.x" in value]
     if re.search(r"^[^#\n]*11x{4,}", config, re.MULTILINE):
         todo.append("  config.yaml: the serial number and the rated power of each inverter")
-    steps = ["Still to fill in:", *todo] if todo else ["Nothing left to fill in."]
+    host, topic = address or "the address of this machine", values.get("OPENDTU_TOPIC_PREFIX", "")
+    user, password = values.get("OPENDTU_MQTT_USERNAME", ""), values.get("OPENDTU_MQTT_PASSWORD", "")
     return "\n".join(
         [
-            *steps,
+            *(["Still to fill in:", *todo] if todo else ["Nothing left to fill in."]),
             "OpenDTU, Settings, MQTT:",
-            f"  host {address or 'address of this machine'}, port 1883, base topic {values.get('OPENDTU_TOPIC_PREFIX', 'solar')}/",
-            f"  user {values.get('OPENDTU_MQTT_USERNAME', 'opendtu')}, password {values.get('OPENDTU_MQTT_PASSWORD', '')}",
+            f"  host {host}, port 1883, base topic {topic}/",
+            f"  user {user}, password {password}",
             "Grafana: user admin, password GRAFANA_PASSWORD in .env",
         ]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -25,6 +26,9 @@ class Wire:
     house: House
     handlers: list[tuple[str, Handler]] = field(default_factory=list)
     connected: bool = True
+
+    def on_disconnect(self, farewell: Callable[[], None]) -> None:
+        """Never happens here."""
 
     def subscribe(self, topic_filter: str, handler: Handler) -> None:
         self.handlers.append((topic_filter, handler))

@@ -19,7 +19,7 @@ from app.api.guard import RefusedError
 from app.api.listener import Listener
 from app.api.openapi import openapi
 from app.api.pages import Pages
-from app.api.series import Recent, Stored
+from app.api.series import Columns, columns
 from app.api.status import STALLED_S, status, tick_age_s
 from app.config import HttpConfig
 from app.hub import Hub
@@ -38,7 +38,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-History = Callable[[float], Stored | Awaitable[Stored]]
+History = Callable[[float], Columns | Awaitable[Columns]]
 _SENTENCES = {
     404: "{path} is not served here: see /openapi.json for what is",
     405: "{method} is not possible on {path}: use {allowed}",
@@ -47,7 +47,11 @@ _SENTENCES = {
 
 
 class HttpServer:
-    """Serves the API and the page. ``history(seconds)`` gives stored points, as columns or rows with ``utc_s``."""
+    """Serves the API and the page.
+
+    ``history(seconds)`` gives the stored series as columns: ``utc_s``, and `series.NAMES` in watts. ``faults()``
+    gives those from outside the control loop.
+    """
 
     def __init__(
         self,
@@ -74,8 +78,6 @@ class HttpServer:
         self._pages = Pages()
         self._changes = Changes(config, store, self._pages, utc=utc)
         self._events = Events(hub, self._status, heartbeat_s=heartbeat_s)
-        self._recent = Recent()
-        self._remembering: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
 
@@ -111,19 +113,15 @@ class HttpServer:
             await runner.cleanup()
             raise
         self._runner = runner
-        self._remembering = loop.create_task(self._remember(), name="http history")
-        await asyncio.sleep(0)  # so that it listens before anybody publishes
 
     async def stop(self) -> None:
         """Close the port and every connection."""
-        if self._server is None or self._runner is None or self._remembering is None:
+        if self._server is None or self._runner is None:
             return
         self._server.close()
-        self._remembering.cancel()
         self._events.close()
-        await asyncio.gather(self._remembering, return_exceptions=True)
         await self._runner.cleanup()
-        self._server = self._runner = self._remembering = None
+        self._server = self._runner = None
 
     def application(self) -> web.Application:
         """The routes, for the server and for tests of them."""
@@ -147,11 +145,6 @@ class HttpServer:
         )
         return app
 
-    async def _remember(self) -> None:
-        with self._hub.subscribe() as subscription:
-            while True:
-                self._recent.add(await subscription.get())
-
     def _status(self, tick: Tick | None) -> dict[str, Any]:
         return status(tick, self._store.current, now_s=self._clock(), extra_faults=self._faults(), **self._about)
 
@@ -170,7 +163,7 @@ class HttpServer:
             )
         found = self._history(seconds)
         stored = await found if inspect.isawaitable(found) else found
-        return _json(self._recent.merged(stored, since_utc_s=self._utc() - seconds))
+        return _json(columns(stored))
 
     async def _get_health(self, _request: web.Request) -> web.Response:
         age_s = tick_age_s(self._hub.latest, self._clock())

@@ -66,11 +66,11 @@ def tick_age_s(tick: Tick | None, now_s: float) -> float | None:
     return age_s(tick.snapshot.now_s, now_s) if tick else None
 
 
-def number(value: float | None) -> float | None:
-    """A finite number with at most three decimals, or None."""
+def number(value: float | None, digits: int = 3) -> float | None:
+    """A finite number with a few decimals, or None."""
     if value is None or not math.isfinite(value):
         return None
-    return round(float(value), 3) + 0.0  # adding zero turns -0.0 into 0.0
+    return round(float(value), digits) + 0.0  # adding zero turns -0.0 into 0.0
 
 
 def iso(utc_s: float | None) -> str | None:

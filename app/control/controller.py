@@ -48,8 +48,12 @@ class Controller:
             self._regulator.forget(snapshot.now_s)
             return self._release(snapshot, fresh, units, aim)
         self._released.clear()
-        if not units and snapshot.inverters:
-            return self._report(snapshot, fresh, Mode.NIGHT, "no inverter can be reached", [], aim.target_w)
+        if not units:
+            unheard = any(state.enabled and state.reachable is None for state in snapshot.inverters)
+            mode, reason = (
+                (Mode.STARTING, "waiting for OpenDTU") if unheard else (Mode.NIGHT, "no inverter can be reached")
+            )
+            return self._report(snapshot, fresh, mode, reason, [], aim.target_w)
         if fresh.trust is Trust.FAIL_SAFE:
             return self._fail_safe(snapshot, fresh, units, resend, aim)
         reading = snapshot.meter.reading
@@ -111,11 +115,7 @@ class Controller:
     # -- the fleet -----------------------------------------------------------------------------------
 
     def _units(self, snapshot: Snapshot) -> list[Unit]:
-        return [
-            self._unit(state, snapshot)
-            for state in snapshot.inverters
-            if state.enabled and state.reachable is not False
-        ]
+        return [self._unit(state, snapshot) for state in snapshot.inverters if state.enabled and state.reachable]
 
     def _unit(self, state: InverterState, snapshot: Snapshot) -> Unit:
         model = self._observer[state.serial]
@@ -147,6 +147,23 @@ class Controller:
                 resend[state.serial] = limit_w
         return resend
 
+    def _pv_w(self, snapshot: Snapshot) -> float | None:
+        """What the sun gives now: the last reports, carried forward by the limits that came into force since.
+
+        None while an inverter that may produce is unheard of. One that cannot be reached and never was is asleep:
+        that is 0 W, not unknown.
+        """
+        reading = snapshot.meter.reading
+        to_s = reading.at_s if reading is not None else snapshot.now_s
+        powers: list[float | None] = []
+        for state in snapshot.inverters:
+            if state.power_at_s is None:
+                powers.append(0.0 if state.reachable is False else None)
+                continue
+            low, high = self._observer[state.serial].power(to_s, to_s)
+            powers.append(None if high is None else (low + high) / 2.0)
+        return _sum(powers)
+
     # -- the answer ----------------------------------------------------------------------------------
 
     def _report(
@@ -160,7 +177,7 @@ class Controller:
     ) -> Decision:
         reading = snapshot.meter.reading if fresh.trust is not Trust.FAIL_SAFE else None
         grid_w = reading.power_w if reading is not None else None
-        pv_w = site_pv_w(snapshot.inverters)
+        pv_w = self._pv_w(snapshot)
         sent = {command.serial: command.limit_w for command in commands}
         limits = [sent.get(s.serial, self._observer[s.serial].limit_w) for s in snapshot.inverters if s.enabled]
         return Decision(
@@ -179,21 +196,6 @@ class Controller:
 def fail_safe_limits(units: Sequence[Ranged], budget_w: float | None) -> Limits:
     """Each inverter's share of the site's fail-safe budget; its minimum where there is no budget."""
     return spread(units, sum(unit.min_w for unit in units) if budget_w is None else budget_w)
-
-
-def site_pv_w(inverters: Sequence[InverterState]) -> float | None:
-    """The sum of the last proven powers; None while any inverter that may produce is unheard of.
-
-    One that cannot be reached and last gave next to nothing is asleep: that is 0 W, not unknown.
-    """
-    powers = []
-    for state in inverters:
-        heard = state.power_at_s is not None
-        if heard or state.reachable is not False:
-            powers.append(state.ac.power_w if heard else None)
-        else:
-            powers.append(0.0)
-    return _sum(powers)
 
 
 def _sum(values: Sequence[float | None]) -> float | None:

@@ -151,6 +151,7 @@ class OpenDtu:
         self._started_s = clock()
         self._dtu_seq = 0
         self._dtu_utc_s: float | None = None
+        broker.on_disconnect(self._disconnected)
         for topic_filter in (f"{self._prefix}/dtu/+", f"{self._prefix}/dtu/heap/+"):
             broker.subscribe(topic_filter, self._on_dtu)
         broker.subscribe(f"{self._prefix}/powerlimiter/status/mode", self._on_own_limiter)
@@ -211,10 +212,14 @@ class OpenDtu:
             self._online = True
         self._dtu[key] = value
 
+    def _disconnected(self) -> None:
+        """Without the broker nothing is known of OpenDTU, and it may be back later than we are."""
+        self._online = None
+
     def _on_dtu_status(self, message: Message) -> None:
         online = message.payload == b"online"
-        if online and self._online is False:
-            self._lose_limits("OpenDTU is back")
+        if online and not message.retain:
+            self._lose_limits("OpenDTU has connected")
         elif not online and self._online is not False:
             log.warning("OpenDTU is offline, says the broker")
         self._online = online
@@ -316,7 +321,7 @@ class OpenDtu:
             max_w=config.max_watt,
             min_w=config.floor_w,
             enabled=config.enabled,
-            reachable=False if self._online is False else inverter.reachable,
+            reachable=inverter.reachable if self._online else self._online,
             producing=inverter.producing,
             ac=Ac(**inverter.ac),
             panels=tuple(Panel(channel, **values) for channel, values in sorted(inverter.panels.items()) if values),

@@ -88,14 +88,13 @@ async def serve(given: Options, stop: asyncio.Event) -> None:
     dtu = FakeOpenDtu(house, *given.mqtt, username=given.username, password=given.password)
     async with FakeShelly(house, given.meter, host=host, port=port) as shelly:
         log.info("Shelly %s answers on http://%s", given.meter, shelly.host)
-        running = asyncio.create_task(dtu.run())
+        running = dtu.start()
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if running.done():
-            running.result()  # only a bug ends it
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+            running.result()
+        await dtu.close()
 
 
 async def _main(given: Options) -> int:

@@ -25,7 +25,7 @@ KEEP_ALIVE_S = 15  # of OpenDTU's MQTT library
 class FakeOpenDtu:
     """``async with FakeOpenDtu(house, "127.0.0.1", 1883) as dtu``: connected, subscribed and publishing inside.
 
-    Or `run`, which keeps trying while there is no broker. Faults of the box: `silent` (connected, publishes nothing),
+    Or `start` and `close`, which do not wait for a broker. Faults of the box: `silent` (connected, publishes nothing),
     `go_offline`/`come_back` (power cut: the broker delivers the will), and those of ``house.dtu``
     (``drop_commands``, ``hung``, ``reboot()``) and ``house.inverters[i]`` (``reachable``, ``ignores_limit``,
     ``reset()``, ``on``). ``house.dtu.received`` holds every command that arrived.
@@ -55,24 +55,37 @@ class FakeOpenDtu:
         self._powered.set()
         self._client: aiomqtt.Client | None = None
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self.run())
-        await asyncio.wait_for(self.connected.wait(), timeout=10.0)
+        self.start()
+        try:
+            await asyncio.wait_for(self.connected.wait(), timeout=10.0)
+        except TimeoutError:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    def start(self) -> asyncio.Task[None]:
+        """Serve in the background, reconnecting for ever as OpenDTU does. Only a bug ends the task."""
+        self._task = asyncio.create_task(self._run())
+        return self._task
+
+    async def close(self) -> None:
+        """Say goodbye and stop."""
+        self._closing = True  # Python 3.11's wait_for, within aiomqtt, can swallow a cancellation
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait({self._task})
 
-    async def run(self) -> None:
-        """Serve for ever, reconnecting as OpenDTU does."""
+    async def _run(self) -> None:
         down = False
-        while True:
+        while not self._closing:
             await self._powered.wait()
             try:
                 await self._session()
@@ -89,12 +102,14 @@ class FakeOpenDtu:
 
     def go_offline(self) -> None:
         """Power cut: the connection breaks without a goodbye, so that the broker publishes the will."""
+        self.house.dtu.hung = True
         self._powered.clear()
         self.connected.clear()
         self._break_connection()
 
     async def come_back(self) -> None:
         """Power returns: a fresh boot. Returns once connected again."""
+        self.house.dtu.hung = False
         self.house.dtu.reboot()
         self._powered.set()
         await self.connected.wait()
@@ -164,5 +179,8 @@ class FakeOpenDtu:
             await client.publish(self._prefix + topic, payload, retain=self._retain)
 
     async def _look(self) -> None:
+        if self._closing:
+            raise asyncio.CancelledError
         await asyncio.sleep(LOOK_EVERY_S)
         self.house.follow(asyncio.get_running_loop().time())
+

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -78,7 +79,7 @@ class _Lane:
                     self._not_before_s = loop.time() + self._pause_s(error)
                     return False
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                self._fail(f"cannot be reached: {error or 'no answer in time'}", "check that it runs and influxdb.url")
+                self._fail(f"cannot be reached: {_cause(error)}", "check that it runs, and influxdb.url")
                 self._not_before_s = loop.time() + self._pause_s()
                 return False
             else:
@@ -101,22 +102,22 @@ class _Lane:
         if count > 1 and self._refusals < REFUSALS:
             self._size = count // 2
             return True
-        self._refusals += 1
-        if self.refused == 0:
-            log.warning(
-                "InfluxDB at %s refuses a point (HTTP %s: %s); the others are kept",
-                self._config.url,
-                error.status,
-                _message(error),
-            )
+        first = self.refused == 0
         self.refused += self.buffer.done()
+        self._refusals += 1
+        said = f"HTTP {error.status}: {_message(error)}"
+        if self._refusals == REFUSALS:
+            self._size = BATCH
+            self._fail(f"refuses every point ({said})", "look into its log; what it refuses is lost")
+        elif first:
+            log.warning("InfluxDB at %s refuses a point (%s); the others are kept", self._config.url, said)
         return True
 
     def _fail(self, what: str, next_step: str) -> None:
         self._failures += 1
         text = f"InfluxDB at {self._config.url} {what}"
         if self.fault is None:
-            log.warning("%s: %s; points wait in memory", text, next_step)
+            log.warning("%s: %s", text, next_step)
             self.fault = Fault("influxdb", text, _sentence(next_step), since_utc_s=time.time())
         elif self.fault.text != text:
             self.fault = Fault("influxdb", text, _sentence(next_step), since_utc_s=self.fault.since_utc_s)
@@ -143,6 +144,7 @@ class InfluxSink:
     ) -> None:
         self._config = config
         self._flush_s = flush_s
+        self._tls: ssl.SSLContext | None = None
         self._raw = _Lane(config, config.bucket, capacity, retry_s)
         self._minutes = _Lane(config, f"{config.bucket}_1m", MINUTES_CAPACITY, retry_s)
 
@@ -191,8 +193,10 @@ class InfluxSink:
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[Write]:
         config = self._config
+        if self._tls is None:
+            self._tls = await _tls(config.url)
         async with InfluxDBClientAsync(
-            config.url, config.token, config.org, timeout=REQUEST_MS, allow_redirects=False
+            config.url, config.token, config.org, timeout=REQUEST_MS, allow_redirects=False, ssl_context=self._tls
         ) as client:
             api = client.write_api()
 
@@ -200,6 +204,13 @@ class InfluxSink:
                 return await api.write(bucket, record=lines, write_precision=_MILLISECONDS)
 
             yield write
+
+
+async def _tls(url: str) -> ssl.SSLContext:
+    """The certificates for https, read in a thread: that takes up to a second. None are needed for http."""
+    if url.startswith("https"):
+        return await asyncio.to_thread(ssl.create_default_context)
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _explain(error: ApiException, bucket: str) -> tuple[str, str]:
@@ -216,6 +227,11 @@ def _explain(error: ApiException, bucket: str) -> tuple[str, str]:
             return f"is overloaded (HTTP {error.status})", "wait; if it stays, give it more memory or a faster disk"
         case _:
             return f"answers HTTP {error.status}: {_message(error)}", "look into its log, and check influxdb.url"
+
+
+def _cause(error: Exception) -> str:
+    cause = getattr(error, "os_error", error)
+    return str(getattr(cause, "strerror", None) or cause or "no answer in time")
 
 
 def _message(error: ApiException) -> str:

@@ -111,6 +111,15 @@ def _phase(index: int, name: str, unit: str, about: str) -> Field:
     return Field(f"l{index + 1}_{name}", unit, f"phase {index + 1}: {about}", read)
 
 
+def _dc_w(sample: ControlSample) -> float | None:
+    """The sum of what the inverters last reported; None while one that may produce has reported nothing."""
+    asked = [state for state in sample.tick.snapshot.inverters if state.reachable is not False]
+    asked += [state for state in sample.tick.snapshot.inverters if state.reachable is False and state.data_seq > 0]
+    powers = [state.ac.dc_power_w for state in asked]
+    known_w = [power_w for power_w in powers if power_w is not None]
+    return sum(known_w) if known_w and len(known_w) == len(powers) else None
+
+
 def _milliseconds(name: str, about: str, path: str) -> Field:
     seconds = attrgetter(path)
     return Field(name, "ms", about, lambda sample: None if (s := seconds(sample)) is None else s * 1000.0)
@@ -185,6 +194,7 @@ CONTROL = (
     _field("target_w", "W", "grid power that is regulated to", "tick.decision.target_w"),
     _field("grid_w", "W", "grid power that control used", "tick.decision.grid_w"),
     _field("pv_w", "W", "AC power of all inverters", "tick.decision.pv_w"),
+    Field("dc_w", "W", "DC power of all inverters", _dc_w),
     _field("load_w", "W", "estimated power of the household", "tick.decision.load_w"),
     _field("setpoint_w", "W", "ceiling of the site that the law asks for", "tick.decision.setpoint_w"),
     _field("limit_w", "W", "sum of the limits in force", "tick.decision.limit_w"),

@@ -96,7 +96,7 @@ class SqliteSink:
         try:
             return await self._in_thread(lambda: self._use(action))
         except (sqlite3.Error, OSError) as error:
-            log.debug("cannot read %s: %s", self._path, error)
+            self._fail(error)
             return default
 
     async def _flush(self) -> None:

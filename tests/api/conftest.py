@@ -31,6 +31,7 @@ class House:
     now_s: float = 100.5
     utc_s: float = UTC_S
     stored: Any = field(default_factory=dict)
+    asked: list[float] = field(default_factory=list)
     faults: tuple[Fault, ...] = ()
     server: HttpServer = field(init=False)
 
@@ -41,6 +42,10 @@ class House:
     @property
     def enabled(self) -> bool:
         return self.store.current.enabled
+
+    def history(self, seconds: float) -> Any:
+        self.asked.append(seconds)
+        return self.stored
 
     def link(self, state: State, *, lasts_s: float = 60.0, key: bytes | None = None) -> str:
         """A signed link, led to this server wherever it listens."""
@@ -72,7 +77,7 @@ async def build(tmp_path: Path) -> AsyncIterator[Build]:
             config,
             house.hub,
             store,
-            lambda _seconds: house.stored,
+            house.history,
             version="1.2.3",
             site="home",
             faults=lambda: house.faults,

@@ -45,7 +45,8 @@ def test_hosts_that_no_foreign_name_server_controls(host: str) -> None:
 @pytest.mark.parametrize(
     "host",
     [
-        "", ":8080", "evil.example", "evil.example:8080", "192.168.1.5.evil.example", "example.org", "x.solar.example.org",
+        "", ":8080", "evil.example", "evil.example:8080", "192.168.1.5.evil.example", "example.org",
+        "x.solar.example.org",
         "solar.example.org.evil.example", "evillocal.com", "local.evil", "a@pi.local", "evil.example/.local",
         "evil.example?.local", "evil.example#.local", "evil.example\\.local", "pi.local:99999", "pi.local:x", "[::1",
         "1.2.3.4.5", "pi .local", "-.local", "..local", "évil.local",
@@ -166,7 +167,7 @@ def test_letters_in_a_redirect_are_encoded() -> None:
         "https://grafana.example.org.evil.example/", "https://evil.example/https://grafana.example.org",
         "https://grafana.example.org@evil.example/", "https://user@grafana.example.org/",
         "https://user:secret@grafana.example.org/", "https://@grafana.example.org/",
-        "https://grafana.example.org\\@evil.example/", "https://grafana.example.org\\.evil.example/",
+        "https://grafana.example.org/\\evil.example", "https://grafana.example.org\\@evil.example/", "https://grafana.example.org\\.evil.example/",
         "https://grafana.example.org/\r\nSet-Cookie: a=b", "https://grafana.example.org/\n", "https://grafana.example.org/\t",
         " https://grafana.example.org/", "https://grafana.example.org /", "https://grafana.example.org/ x",
         "\thttps://grafana.example.org/", "ht\ntps://grafana.example.org/", "https://grafana.example.org\x00/",

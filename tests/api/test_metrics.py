@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields, replace
+from typing import Any
 
-from app.api.metrics import METRICS, PREFIX, metrics
-from app.model import Ac, MeterState, PriceState, Settings, Tick
+from app.api.families import FAMILIES
+from app.api.metrics import PREFIX, metrics
+from app.model import Ac, GatewayState, MeterState, Panel, Phase, PriceState, Reading, Settings, Tick
+from app.telemetry.points import RAW, TEXT
 
 from .conftest import House
-from .ticks import METER_FAULT, make_inverter, make_tick
+from .ticks import METER_FAULT, UTC_S, make_inverter, make_tick
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 VALUE = r"-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
@@ -83,16 +87,69 @@ def test_hostile_names_stay_inside_their_quotes() -> None:
 
 
 def test_names_keep_to_the_conventions() -> None:
-    for metric in METRICS:
-        assert re.fullmatch(r"[a-z][a-z0-9_]*", metric.name)
-        assert metric.name.endswith("_total") is (metric.kind == "counter")
-        assert not re.search(r"_(w|wh|kwh|v|a|c|s|ms|pct)(_|$)", metric.name.replace("cents_per_kwh", ""))
+    for family in FAMILIES:
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", family.name)
+        assert family.name.endswith("_total") is (family.kind == "counter")
+        assert not re.search(r"_(w|wh|kwh|v|a|c|s|ms|pct)(_|$)", family.name.replace("cents_per_kwh", ""))
+
+
+SUFFIX = {
+    "W": "_watts", "V": "_volts", "A": "_amperes", "Hz": "_hertz", "°C": "_celsius", "s": "_seconds", "ms": "_seconds",
+    "Wh": "_joules", "kWh": "_joules", "%": "_ratio", "B": "_bytes", "dBm": "_dbm", "var": "_var",
+    "ct/kWh": "_cents_per_kwh",
+}  # fmt: skip
+ELSEWHERE = {
+    "control.mode_number",  # mode, with a label
+    "control.faults",  # fault, with a label
+    "control.dc_w",  # the sum of inverter_dc_power_watts
+    "control.commands",  # counted between two points, which one tick does not tell
+}
+
+
+def test_every_number_that_telemetry_records_is_here_in_base_units() -> None:
+    recorded = {
+        f"{measurement.name}.{re.sub('^l[123]_', 'l*_', field.name)}": field.unit
+        for measurement in RAW
+        for field in measurement.fields
+        if field.unit != TEXT
+    }
+    shown = {family.point: family.name for family in FAMILIES if family.point}
+    assert shown.keys() == recorded.keys() - ELSEWHERE
+    for point, name in shown.items():
+        assert name.removesuffix("_total").endswith(SUFFIX.get(recorded[point], "")), point
 
 
 def test_every_metric_can_appear() -> None:
-    full = make_tick(price=PriceState(1.0, 2.0), faults=(METER_FAULT,))
+    full = make_tick(
+        price=PriceState(1.0, 2.0, valid_until_utc_s=UTC_S),
+        inverters=(filled(make_inverter(), ac=filled(Ac()), panels=(filled(Panel(1)),)),),
+        gateways=(filled(GatewayState("OpenDTU"), online=True),),
+        meter=MeterState(filled(Reading(1.0, 99.0, UTC_S), phases=(filled(Phase()),))),
+        faults=(METER_FAULT,),
+        error_w=1.0,
+        trim_p_w=1.0,
+        trim_i_w=1.0,
+        trim_d_w=1.0,
+    )
     shown = {series.partition("{")[0] for series in exposed(full)}
-    assert shown == {PREFIX + metric.name for metric in METRICS}
+    assert shown == {PREFIX + family.name for family in FAMILIES}
+
+
+def filled(state: Any, **changes: Any) -> Any:
+    """The same state with a number for everything that was unknown."""
+    unknown = {item.name: 2.0 for item in fields(state) if getattr(state, item.name) is None}
+    return replace(state, **(unknown | {"name": "x"} if "name" in unknown else unknown) | changes)
+
+
+def test_units_are_converted() -> None:
+    inverter = make_inverter(ac=Ac(efficiency_pct=95.5, yield_day_wh=10.0, yield_total_kwh=2.0), acked_pct=40.0)
+    found = exposed(make_tick(inverters=(inverter,)))
+    label = '{serial="116180400001",name="Garage"}'
+    assert found[f"zero_export_inverter_efficiency_ratio{label}"] == 0.955
+    assert found[f"zero_export_inverter_acked_limit_ratio{label}"] == 0.4
+    assert found[f"zero_export_inverter_yield_day_joules{label}"] == 36_000.0
+    assert found[f"zero_export_inverter_yield_joules_total{label}"] == 7_200_000.0
+    assert found["zero_export_step_seconds"] == 0.0004
 
 
 async def test_over_http(house: House) -> None:

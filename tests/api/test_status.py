@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import partial
 
 from app.api.status import iso, status
 from app.model import Ac, Fault, MeterState, Mode, PriceState, Settings
 
 from .ticks import METER_FAULT, UTC_S, make_inverter, make_tick
 
-ABOUT = {"version": "1.2.3", "site": "home"}
+show = partial(status, version="1.2.3", site="home")
 
 
 def test_a_regulating_house() -> None:
     tick = make_tick(grid_w=-7.25)
-    shown = status(tick, Settings(enabled=True, target_point_w=20.0), now_s=100.5, **ABOUT)
+    shown = show(tick, Settings(enabled=True, target_point_w=20.0), now_s=100.5)
     assert (shown["enabled"], shown["mode"], shown["reason"]) == ("on", "limit", "holding 15 W of import")
     assert (shown["grid_w"], shown["pv_w"], shown["limit_w"]) == (-7.25, 612.4, 640.0)
     assert (shown["target_w"], shown["target_point_w"]) == (15.0, 20.0)
@@ -32,7 +33,7 @@ def test_a_regulating_house() -> None:
 
 
 def test_before_the_first_tick_nothing_is_known_and_nothing_is_zero() -> None:
-    shown = status(None, Settings(enabled=False), now_s=3.0, **ABOUT)
+    shown = show(None, Settings(enabled=False), now_s=3.0)
     assert (shown["enabled"], shown["mode"]) == ("off", "starting")
     assert shown["grid_w"] is shown["pv_w"] is shown["limit_w"] is shown["meter"] is shown["time_utc"] is None
     assert shown["inverters"] == shown["faults"] == []
@@ -41,7 +42,7 @@ def test_before_the_first_tick_nothing_is_known_and_nothing_is_zero() -> None:
 def test_unknown_stays_null() -> None:
     bare = make_inverter(ac=Ac(), panels=(), power_at_s=None, commanded_w=None, acked_w=None, reachable=None)
     tick = make_tick(None, inverters=(bare,), meter=MeterState(fault="no answer"), pv_w=None, limit_w=None)
-    shown = status(tick, Settings(), now_s=100.0, **ABOUT)
+    shown = show(tick, Settings(), now_s=100.0)
     assert shown["grid_w"] is shown["load_w"] is shown["pv_w"] is None
     assert (shown["meter"]["power_w"], shown["meter"]["age_s"], shown["meter"]["fault"]) == (None, None, "no answer")
     inverter = shown["inverters"][0]
@@ -52,7 +53,7 @@ def test_unknown_stays_null() -> None:
 def test_what_is_no_number_never_reaches_json() -> None:
     strange = make_inverter(ac=Ac(power_w=math.nan, temperature_c=math.inf), max_w=-math.inf)
     tick = make_tick(math.nan, inverters=(strange,), pv_w=-math.inf, load_w=-0.0001, price=PriceState(math.nan))
-    shown = status(tick, Settings(), now_s=100.0, **ABOUT)
+    shown = show(tick, Settings(), now_s=100.0)
     text = json.dumps(shown, allow_nan=False)
     assert "-0.0" not in text
     assert shown["grid_w"] is shown["pv_w"] is shown["price"]["export_value_c"] is None
@@ -63,7 +64,7 @@ def test_faults_of_the_tick_and_from_elsewhere_each_once() -> None:
     disk = Fault("disk", "The disk is full.", "Delete something.")
     tick = make_tick(None, mode=Mode.FAIL_SAFE, faults=(METER_FAULT,))
     again = replace(METER_FAULT, text="the same again")
-    shown = status(tick, Settings(), now_s=100.0, extra_faults=(disk, again), **ABOUT)
+    shown = show(tick, Settings(), now_s=100.0, extra_faults=(disk, again))
     assert [fault["key"] for fault in shown["faults"]] == ["meter", "disk"]
     assert shown["faults"][0]["text"] == METER_FAULT.text
     assert shown["faults"][0]["since"] == iso(UTC_S - 75.0)
@@ -72,14 +73,14 @@ def test_faults_of_the_tick_and_from_elsewhere_each_once() -> None:
 
 def test_a_loop_that_stands_still_is_the_first_fault() -> None:
     tick = make_tick(faults=(METER_FAULT,))
-    assert [f["key"] for f in status(tick, Settings(), now_s=105.0, **ABOUT)["faults"]] == ["meter"]
-    late = status(tick, Settings(), now_s=105.1, **ABOUT)
+    assert [f["key"] for f in show(tick, Settings(), now_s=105.0)["faults"]] == ["meter"]
+    late = show(tick, Settings(), now_s=105.1)
     assert [f["key"] for f in late["faults"]] == ["stalled", "meter"]
     assert "nothing is regulated" in late["faults"][0]["text"]
 
 
 def test_a_price_and_when_it_ends() -> None:
-    shown = status(make_tick(price=PriceState(-2.5, 31.0, False, UTC_S + 300)), Settings(), now_s=100.0, **ABOUT)
+    shown = show(make_tick(price=PriceState(-2.5, 31.0, False, UTC_S + 300)), Settings(), now_s=100.0)
     assert shown["price"] == {
         "export_value_c": -2.5,
         "import_price_c": 31.0,

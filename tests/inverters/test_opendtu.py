@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -41,6 +42,9 @@ class Desk:
         self.driver = OpenDtu(
             OpenDtuConfig(), configs, cast(Broker, self), clock=lambda: self.now_s, utc=lambda: UTC_0 + self.now_s
         )
+
+    def on_disconnect(self, farewell: Callable[[], None]) -> None:
+        self.disconnect = farewell
 
     def subscribe(self, topic_filter: str, handler: Handler) -> None:
         self.handlers.append((topic_filter, handler))
@@ -102,7 +106,9 @@ def test_retained_copies_prove_nothing() -> None:
     assert state.ac.power_w is None
     assert state.acked_w is None
     assert state.data_seq == 0
-    assert state.reachable is True  # a hint, enough for one safe command
+    assert state.reachable is None
+    desk.hear("dtu/status", "online", retain=True)
+    assert desk.state.reachable is True  # OpenDTU is there, and that is what it said last
     assert desk.driver.gateway().seen_at_s is None
 
 
@@ -142,6 +148,7 @@ def test_garbage_is_dropped_field_by_field(payload: str | bytes) -> None:
     [
         ("DTU restart", "dtu/uptime", ["500", "3"]),
         ("DTU back", "dtu/status", ["offline", "online"]),
+        ("DTU reconnected", "dtu/status", ["online"]),
         ("reachable again", f"{SERIAL}/status/reachable", ["0", "1"]),
         ("inverter restart", f"{SERIAL}/0/yieldday", ["1700", "0"]),
         ("long silence", f"{SERIAL}/status/last_update", ["1700000100", "1700000300"]),
@@ -162,6 +169,15 @@ def test_an_offline_opendtu_makes_its_inverters_unreachable() -> None:
     desk.hear("dtu/status", "offline")
     assert desk.state.reachable is False
     assert "offline" in (desk.driver.gateway().fault or "")
+
+
+def test_without_the_broker_nothing_is_known_of_opendtu() -> None:
+    desk = Desk()
+    desk.burst()
+    desk.disconnect()
+    assert desk.state.reachable is None
+    desk.hear("dtu/uptime", "130")
+    assert desk.state.reachable is True
 
 
 def test_a_silent_opendtu_is_noticed_although_it_is_still_connected() -> None:

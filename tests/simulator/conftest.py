@@ -74,7 +74,15 @@ async def broker_port(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIt
     await server.kill()
 
 
-QUICK = DtuConfig(poll_interval_s=0.3, publish_interval_s=0.3, limit_slot_s=0.2, loss=0.0, boot_s=0.5)
+QUICK = DtuConfig(
+    poll_interval_s=0.2,
+    publish_interval_s=0.2,
+    limit_slot_s=0.2,
+    stats_slot_s=0.1,
+    query_slot_s=0.1,
+    loss=0.0,
+    boot_s=0.5,
+)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from app.simulator.fleet import fleet
 from app.simulator.models import MODELS
 from tests.stack import compose
-from tests.stack.compose import DEMO, FILES, HOST, MAIN, ROOT
+from tests.stack.compose import DEMO, FILES, MAIN, ROOT
 
 EVERY_SERVICE = [(MAIN, name) for name in compose.services(MAIN)] + [(DEMO, "devices")]
 SECRETS = {key for key, comment in compose.example().items() if "[secret]" in comment}
@@ -69,7 +69,9 @@ def test_only_what_other_machines_need_is_reachable_from_them() -> None:
 def test_a_secret_has_no_default_and_a_missing_one_says_what_to_do(name: str) -> None:
     used = compose.variables(name)
     assert all(used[key] == {":?"} for key in SECRETS & set(used))
-    assert all("run: make env" in match[3] for match in compose.VARIABLE.finditer(compose.text(name)) if match[2] == ":?")
+    assert all(
+        "run: make env" in match[3] for match in compose.VARIABLE.finditer(compose.text(name)) if match[2] == ":?"
+    )
 
 
 def test_every_secret_is_used_somewhere() -> None:
@@ -105,7 +107,9 @@ def test_controller_and_broker_agree_on_their_topics_and_logins() -> None:
 
 
 def test_the_operator_token_stays_with_the_database() -> None:
-    holders = [name for name, service in compose.services(MAIN).items() if "${INFLUXDB_TOKEN" in str(service["environment"])]
+    holders = [
+        name for name, service in compose.services(MAIN).items() if "${INFLUXDB_TOKEN" in str(service["environment"])
+    ]
     assert holders == ["influxdb"]
     app = compose.services(MAIN)["app"]
     assert app["environment"]["INFLUXDB_TOKEN_FILE"] == "/run/influxdb/app-token"

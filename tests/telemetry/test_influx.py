@@ -25,7 +25,6 @@ from tests.conftest import free_port, until
 from tests.telemetry.ticks import EAST, UTC_S, make_tick
 
 VICTORIA = shutil.which("victoria-metrics")
-FAST = {"flush_s": 0.02, "retry_s": (0.02, 0.05)}
 
 
 def point(i: int = 0, measurement: str = "grid") -> Point:
@@ -34,6 +33,10 @@ def point(i: int = 0, measurement: str = "grid") -> Point:
 
 def config(port: int, token: str = "secret") -> InfluxConfig:
     return InfluxConfig(url=f"http://127.0.0.1:{port}", token=token)
+
+
+def fast(port: int) -> InfluxSink:
+    return InfluxSink(config(port), flush_s=0.02, retry_s=(0.02, 0.05))
 
 
 @asynccontextmanager
@@ -148,7 +151,7 @@ def test_a_line_holds_floats_escaped_tags_and_milliseconds() -> None:
 
 async def test_a_real_server_stores_what_was_sampled(victoria: Victoria) -> None:
     projector = Projector("home")
-    async with running(InfluxSink(config(victoria.port), **FAST)) as sink:
+    async with running(fast(victoria.port)) as sink:
         sink.offer(projector.points(make_tick()))
         sink.offer(projector.points(make_tick(1.0)))
         await until(lambda: sink.stats.pending == 0 and sink.stats.written > 0)
@@ -167,7 +170,7 @@ async def test_a_real_server_stores_what_was_sampled(victoria: Victoria) -> None
 async def test_an_outage_loses_nothing_and_is_told_once(victoria: Victoria, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     sent = 0
-    async with running(InfluxSink(config(victoria.port), **FAST)) as sink:
+    async with running(fast(victoria.port)) as sink:
 
         async def offer(count: int) -> None:
             nonlocal sent
@@ -212,7 +215,7 @@ async def test_an_outage_loses_nothing_and_is_told_once(victoria: Victoria, capl
 )
 async def test_a_refusal_is_told_in_plain_words_and_nothing_is_lost(status: int, words: str, next_step: str) -> None:
     now = status
-    async with refuser(lambda *_: now) as (server, port), running(InfluxSink(config(port), **FAST)) as sink:
+    async with refuser(lambda *_: now) as (server, port), running(fast(port)) as sink:
         sink.offer([point(i) for i in range(10)])
         await until(lambda: sink.fault() is not None)
         fault = sink.fault()
@@ -232,18 +235,21 @@ async def test_a_refusal_is_told_in_plain_words_and_nothing_is_lost(status: int,
 @pytest.mark.parametrize("status", [400, 422])
 async def test_one_line_that_is_refused_does_not_take_the_others_with_it(status: int) -> None:
     bad = line(point(777))
-    async with refuser(lambda _, body: status if bad in body.split("\n") else 204) as (server, port):
-        async with running(InfluxSink(config(port), **FAST)) as sink:
-            sink.offer([point(i) for i in range(1000)])
-            await until(lambda: sink.stats.pending == 0)
-            assert sink.fault() is None
-            assert (sink.stats.written, sink.stats.refused) == (999, 1)
+
+    def answer(_bucket: str, body: str) -> int:
+        return status if bad in body.split("\n") else 204
+
+    async with refuser(answer) as (server, port), running(fast(port)) as sink:
+        sink.offer([point(i) for i in range(1000)])
+        await until(lambda: sink.stats.pending == 0)
+        assert sink.fault() is None
+        assert (sink.stats.written, sink.stats.refused) == (999, 1)
     assert sorted(set(server.taken)) == sorted(line(point(i)) for i in range(1000) if i != 777)
     assert len(server.requests) < 60
 
 
 async def test_a_server_that_refuses_everything_is_not_asked_line_by_line() -> None:
-    async with refuser(lambda *_: 400) as (server, port), running(InfluxSink(config(port), **FAST)) as sink:
+    async with refuser(lambda *_: 400) as (server, port), running(fast(port)) as sink:
         sink.offer([point(i) for i in range(5000)])
         await until(lambda: sink.stats.pending == 0)
         assert sink.stats.refused == 5000
@@ -251,18 +257,20 @@ async def test_a_server_that_refuses_everything_is_not_asked_line_by_line() -> N
 
 
 async def test_a_batch_that_is_too_large_is_halved() -> None:
-    async with refuser(lambda _, body: 413 if len(body) > 5000 else 204) as (server, port):
-        async with running(InfluxSink(config(port), **FAST)) as sink:
-            sink.offer([point(i) for i in range(1000)])
-            await until(lambda: sink.stats.pending == 0)
-            assert sink.stats.written == 1000
+    def answer(_bucket: str, body: str) -> int:
+        return 413 if len(body) > 5000 else 204
+
+    async with refuser(answer) as (server, port), running(fast(port)) as sink:
+        sink.offer([point(i) for i in range(1000)])
+        await until(lambda: sink.stats.pending == 0)
+        assert sink.stats.written == 1000
     assert len(server.taken) == 1000
 
 
 async def test_the_server_may_ask_for_a_pause() -> None:
     async with refuser(lambda *_: 429) as (server, port):
         server.headers = {"Retry-After": "30"}
-        async with running(InfluxSink(config(port), **FAST)) as sink:
+        async with running(fast(port)) as sink:
             sink.offer([point()])
             await until(lambda: sink.fault() is not None)
             await asyncio.sleep(0.3)
@@ -271,15 +279,18 @@ async def test_the_server_may_ask_for_a_pause() -> None:
 
 async def test_minutes_have_a_bucket_of_their_own_whose_absence_holds_up_nothing() -> None:
     minute = Projector("home").minute(Minute(UTC_S - 20.0, pv_w=1.0, pv_s=60.0))
-    async with refuser(lambda bucket, _: 404 if bucket.endswith("_1m") else 204) as (server, port):
-        async with running(InfluxSink(config(port), **FAST)) as sink:
-            sink.offer([point(), minute])
-            await until(lambda: sink.fault() is not None)
-            fault = sink.fault()
-            assert fault is not None
-            assert "zero_export_1m" in fault.text
-            sink.offer([point(1)])
-            await until(lambda: sink.stats.written == 2)
+
+    def answer(bucket: str, _body: str) -> int:
+        return 404 if bucket.endswith("_1m") else 204
+
+    async with refuser(answer) as (server, port), running(fast(port)) as sink:
+        sink.offer([point(), minute])
+        await until(lambda: sink.fault() is not None)
+        fault = sink.fault()
+        assert fault is not None
+        assert "zero_export_1m" in fault.text
+        sink.offer([point(1)])
+        await until(lambda: sink.stats.written == 2)
     assert [request.query["bucket"] for request in server.seen][:2] == ["zero_export", "zero_export_1m"]
     assert server.taken == [line(point(0)), line(point(1))]
 
@@ -310,7 +321,7 @@ async def test_a_stop_does_not_wait_for_a_server_that_hangs(monkeypatch: pytest.
         writer.close()
 
     server = await asyncio.start_server(hang, "127.0.0.1", 0)
-    sink = InfluxSink(config(server.sockets[0].getsockname()[1]), **FAST)
+    sink = fast(server.sockets[0].getsockname()[1])
     sink.offer([point()])
     started_s = time.perf_counter()
     await sink.close()
@@ -334,7 +345,7 @@ async def test_a_stop_in_the_middle_of_a_write_loses_nothing() -> None:
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    sink = InfluxSink(config(runner.addresses[0][1]), **FAST)
+    sink = fast(runner.addresses[0][1])
     async with running(sink):
         sink.offer([point(0)])
         await until(lambda: taken)

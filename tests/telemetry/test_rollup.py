@@ -81,8 +81,8 @@ def test_energy_is_split_at_the_minute() -> None:
     (first,) = minutes(rollup, early, late)
     second = rollup.flush()
     assert second is not None
-    assert (first.import_wh, second.import_wh) == (pytest.approx(1.0), pytest.approx(3.0))
-    assert (first.grid_s, second.grid_s) == (pytest.approx(1.0), pytest.approx(3.0))
+    assert [first.import_wh, second.import_wh] == pytest.approx([1.0, 3.0])
+    assert [first.grid_s, second.grid_s] == pytest.approx([1.0, 3.0])
 
 
 def test_no_energy_is_lost_or_made_up_at_random_intervals() -> None:

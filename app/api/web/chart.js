@@ -3,6 +3,7 @@
 import { UNKNOWN, known, watts } from "./format.js";
 
 const GAP_S = 180; // no values for this long is a gap, not a straight line
+const SHORTEST_S = 120;
 const SERIES = [
   { key: "grid_w", label: "Grid", color: "--import" },
   { key: "pv_w", label: "Sun", color: "--sun" },
@@ -72,9 +73,11 @@ export class Chart {
     return { width: Math.max(240, this.box.clientWidth), height: this.box.clientHeight || 240 };
   }
 
+  /** Up to the last point; a controller that started a minute ago has no empty hour before it. */
   range() {
     const end = this.data[0].at(-1) ?? Date.now() / 1000;
-    return [end - this.span, end];
+    const first = this.data[0][0] ?? end - this.span;
+    return [Math.max(end - this.span, Math.min(first, end - SHORTEST_S)), end];
   }
 
   showValues(index) {
@@ -102,15 +105,17 @@ export class Chart {
 
   options() {
     const axis = { stroke: () => css("--muted"), font: "12px system-ui, sans-serif", grid: { stroke: () => css("--line"), width: 1 }, ticks: { show: false } };
-    const time = (split) => new Date(split * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+    const minutes = { hour: "2-digit", minute: "2-digit" };
+    const times = (_plot, splits, _axis, _space, step) =>
+      splits.map((split) => new Date(split * 1000).toLocaleTimeString(undefined, step < 60 ? { ...minutes, second: "2-digit" } : minutes));
     return {
       ...this.size(),
-      padding: [8, 6, 0, 0],
+      padding: [8, 22, 0, 0],
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, y: false, points: { size: 7 } },
       scales: { x: { range: () => this.range() }, y: { range: (_plot, low, high) => padded(low, high) } },
       axes: [
-        { ...axis, size: 30, space: 64, values: (_plot, splits) => splits.map(time) },
+        { ...axis, size: 30, space: (_plot, _axis, from, to) => (to - from > 900 ? 58 : 92), values: times },
         { ...axis, size: 52, space: 36, values: (_plot, splits) => splits.map((split) => `${split}`.replace("-", "−")) },
       ],
       series: [{}, ...SERIES.map(line)],

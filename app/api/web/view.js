@@ -4,6 +4,7 @@ import { UNKNOWN, duration, element, known, rounded, text, unit, watts } from ".
 import { renderInverters } from "./inverters.js";
 
 const FLOWING_W = 3;
+const STALLED_S = 5;
 const MODES = {
   starting: ["Starting", "calm", "Getting to know the plant."],
   limit: ["Limiting", "good", "The inverters follow what the house takes."],
@@ -13,6 +14,7 @@ const MODES = {
   hold: ["Holding", "warn", "The meter is late: limits are not raised."],
   fail_safe: ["Fail-safe", "bad", "The grid power is unknown: the inverters are lowered."],
   night: ["Night", "calm", "No inverter is awake."],
+  stalled: ["Stalled", "bad", "The control loop stands still: nothing is regulated."],
 };
 
 /** Show a status; ``elapsed`` seconds have passed since it came. */
@@ -22,13 +24,14 @@ export function render(status, elapsed) {
   renderFlow(status);
   renderFigures(status, elapsed);
   renderPrice(status.price);
-  renderFaults(status);
+  renderFaults(status, elapsed);
   renderInverters(status.inverters, elapsed);
   renderGateways(status.gateways, elapsed);
 }
 
 function renderHeader(status) {
-  const [name, tone, meaning] = MODES[status.mode] ?? [status.mode, "calm", ""];
+  const mode = status.ages.tick_s > STALLED_S ? "stalled" : status.mode;
+  const [name, tone, meaning] = MODES[mode] ?? [mode, "calm", ""];
   text("site", status.site);
   text("version", `Version ${status.version}`);
   text("mode", name).dataset.tone = tone;
@@ -41,7 +44,9 @@ function renderGrid(status, elapsed) {
   const grid = status.grid_w;
   const way = !known(grid) ? "unknown" : Math.round(grid) > 0 ? "import" : Math.round(grid) < 0 ? "export" : "balanced";
   const words = { unknown: "Unknown", import: "Importing from the grid", export: "Exporting to the grid", balanced: "Balanced" };
-  text("grid", known(grid) ? rounded(Math.abs(grid)) : UNKNOWN);
+  const large = known(grid) && Math.abs(grid) >= 9999.5;
+  text("grid", !known(grid) ? UNKNOWN : large ? (Math.abs(grid) / 1000).toFixed(1) : rounded(Math.abs(grid)));
+  text("grid-unit", large ? "kW" : "W");
   text("grid-word", words[way]);
   const box = document.getElementById("grid-now");
   box.dataset.flow = way;
@@ -99,9 +104,9 @@ function clock(iso) {
   return new Date(iso).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
 }
 
-function renderFaults(status) {
+function renderFaults(status, elapsed) {
   const list = document.getElementById("faults");
-  const now = Date.parse(status.time_utc);
+  const now = Date.parse(status.time_utc) + 1000 * (elapsed + (status.ages.tick_s ?? 0));
   const wanted = new Map(status.faults.map((fault) => [fault.key, fault]));
   for (const item of [...list.children]) if (!wanted.has(item.dataset.key)) item.remove();
   for (const fault of status.faults) {

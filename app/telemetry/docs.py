@@ -1,0 +1,69 @@
+"""Writes docs/telemetry.md from the schema: ``python -m app.telemetry.docs > docs/telemetry.md``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from app.telemetry.points import SCHEMA, Field, Measurement
+
+_HEAD = """\
+# Telemetry
+
+<!-- Written by `python -m app.telemetry.docs > docs/telemetry.md` from app/telemetry/points.py: change that file. -->
+
+Every point has the tag `site`. Numbers are floats (yes and no are 1 and 0), time stamps have milliseconds and are
+those of the sample. What is unknown is absent; it is never written as 0. Powers are watts, positive grid power is
+import, a limit is AC watts.
+
+Where it goes: with `influxdb` configured, to its `bucket`, and `minute` to `<bucket>_1m`; without it, to SQLite
+(`data_dir/telemetry.db`, one table per measurement, raw points for 7 days). `minute` is in SQLite in any case, for
+good: the page's history needs no InfluxDB.
+"""
+_TAIL = """\
+## While a store is away
+
+Control never waits for a store. Points wait in memory (20 000 for InfluxDB: about two hours with one inverter; the
+oldest give way and are counted), are sent in their order and with their own time stamps when it is back, and
+sending one twice changes nothing. What is wrong is a fault on the page, in `/api/status` and in the log, once when
+it starts and once when it is over. A SQLite file that is damaged is moved aside as `telemetry.damaged`, and a new
+one is made.
+
+## The switch in Grafana
+
+The panel *Zero Export Status* shows `enabled` of `control`, and its link is the newest `toggle_url`: a signed link
+to this program that names the state it sets, expires, and leads back to the dashboard. It is written when the
+settings change and once a minute. The panel looks at the last five minutes only: when nothing is recorded it says
+*unknown* and has no link. The link opens in the same tab; where a proxy serves Grafana and this program under the
+same origin, Grafana would take it for one of its own pages: give them different names or ports.
+"""
+
+
+def markdown() -> str:
+    """The whole page."""
+    return "\n".join([_HEAD, *(_section(measurement) for measurement in SCHEMA), _TAIL])
+
+
+def _section(measurement: Measurement) -> str:
+    return "\n".join(
+        [f"## {measurement.name}", "", measurement.about, *_tags(measurement), "", *_table(measurement), ""]
+    )
+
+
+def _tags(measurement: Measurement) -> list[str]:
+    names = ", ".join(f"`{tag}`" for tag in measurement.tags)
+    return [f"Tags besides `site`: {names}."] if names else []
+
+
+def _table(measurement: Measurement) -> Iterator[str]:
+    yield "| field | unit | what it is |"
+    yield "|---|---|---|"
+    yield from (_row(field) for field in measurement.fields)
+
+
+def _row(field: Field) -> str:
+    return f"| `{field.name}` | {field.unit} | {field.about} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())
