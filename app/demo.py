@@ -16,10 +16,12 @@ from app.config import Config
 from app.simulator.devices import FakeOpenDtu, FakeShelly
 from app.simulator.fleet import fleet
 from app.simulator.house import Energy, House, HouseConfig
+from app.simulator.link import DtuConfig
 from app.simulator.models import MODELS
 from app.simulator.sun import SunConfig
 
 LOCAL = "127.0.0.1"
+DAY_S = 86_400.0
 SEED = 10  # a house whose first kettle boils for two minutes only
 
 
@@ -43,7 +45,7 @@ async def _run(host: str, port: int, speed: float, seconds: float | None, data_d
     from app.runtime import run  # noqa: PLC0415 - wires everything; nobody imports it to read this file
     from app.simulator.broker import embedded_broker  # noqa: PLC0415 - an optional dependency
 
-    house = House(HouseConfig(seed=SEED, sun=SunConfig(speed=speed), inverters=fleet(2)))
+    house = House(HouseConfig(seed=SEED, sun=SunConfig(speed=speed), dtu=DtuConfig(up_since_s=DAY_S), inverters=fleet(2)))
 
     def ready(_address: str) -> None:
         house.energy = Energy()  # what happened before the controller started is not its doing

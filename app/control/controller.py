@@ -28,6 +28,7 @@ class Controller:
         self._ladder: Ladder | None = None
         self._start_s = 0.0
         self._released: set[str] = set()
+        self._load_w: float | None = None
 
     def step(self, snapshot: Snapshot) -> Decision:
         """Decide what to command now."""
@@ -150,19 +151,28 @@ class Controller:
     def _pv_w(self, snapshot: Snapshot) -> float | None:
         """What the sun gives now: the last reports, carried forward by the limits that came into force since.
 
+        Of what it may be, the value that leaves the load as it was.
         None while an inverter that may produce is unheard of. One that cannot be reached and never was is asleep:
         that is 0 W, not unknown.
         """
         reading = snapshot.meter.reading
         to_s = reading.at_s if reading is not None else snapshot.now_s
-        powers: list[float | None] = []
+        lows: list[float | None] = []
+        highs: list[float | None] = []
         for state in snapshot.inverters:
             if state.power_at_s is None:
-                powers.append(0.0 if state.reachable is False else None)
+                unheard_w = 0.0 if state.reachable is False else None
+                lows.append(unheard_w)
+                highs.append(unheard_w)
                 continue
             low, high = self._observer[state.serial].power(to_s, to_s)
-            powers.append(None if high is None else (low + high) / 2.0)
-        return _sum(powers)
+            lows.append(low)
+            highs.append(high)
+        least_w, most_w = _sum(lows), _sum(highs)
+        if least_w is None or most_w is None or reading is None:
+            return most_w
+        likely_w = (least_w + most_w) / 2.0 if self._load_w is None else self._load_w - reading.power_w
+        return min(most_w, max(least_w, likely_w))
 
     # -- the answer ----------------------------------------------------------------------------------
 
@@ -178,6 +188,7 @@ class Controller:
         reading = snapshot.meter.reading if fresh.trust is not Trust.FAIL_SAFE else None
         grid_w = reading.power_w if reading is not None else None
         pv_w = self._pv_w(snapshot)
+        self._load_w = max(0.0, grid_w + pv_w) if grid_w is not None and pv_w is not None else None
         sent = {command.serial: command.limit_w for command in commands}
         limits = [sent.get(s.serial, self._observer[s.serial].limit_w) for s in snapshot.inverters if s.enabled]
         return Decision(
@@ -187,7 +198,7 @@ class Controller:
             target_w=target_w,
             grid_w=grid_w,
             pv_w=pv_w,
-            load_w=max(0.0, grid_w + pv_w) if grid_w is not None and pv_w is not None else None,
+            load_w=self._load_w,
             limit_w=_sum(limits),
             error_w=grid_w - target_w if grid_w is not None and target_w is not None else None,
         )

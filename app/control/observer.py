@@ -14,16 +14,26 @@ from app.control.settings import ControlSettings
 from app.model import InverterState, Reading
 
 STALE_POWER_S = 180.0  # 20 inverters on one radio are each heard every 100 s; older says nothing any more
+STEP_TOLERANCE = 0.1  # a step is recognised when the meter shows it this exactly
 LONGEST_DEAD_TIME_S = 25.0
+RADIO_SLOT_S = 2.0  # OpenDTU's radio is busy this long with each limit
 SMALLEST_STEP_W = 60.0  # a smaller step is not told from the house's own noise
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
-    """A command in flight and what it does to AC power: from ``before_w`` to ``after_w`` (None: unknown)."""
+class Sent:
+    """A command in flight: when it left us, and when at the latest the radio, busy with others, took it up."""
 
     at_s: float
+    on_air_s: float
     limit_w: float
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a command in flight does to AC power: from ``before_w`` (None: unknown) to ``after_w``."""
+
+    sent: Sent
     before_w: float | None
     after_w: float
 
@@ -37,7 +47,7 @@ class InverterModel:
         self._anchor_w: float | None = None
         self._anchor_s = 0.0
         self._in_force_w: float | None = None
-        self._pending: list[tuple[float, float]] = []  # (sent at, limit), oldest first
+        self._pending: list[Sent] = []  # oldest first
         self._resets = -1
         self._data_seq = -1
         self._sent_s: float | None = None
@@ -45,19 +55,22 @@ class InverterModel:
         self.limit_w: float | None = None
         self.bound = False
 
-    def observe(self, state: InverterState) -> None:
-        """Take in what the driver knows now."""
+    def observe(self, state: InverterState, radio_free_s: float) -> float:
+        """Take in what the driver knows now; returns when the radio will be free."""
         if state.resets != self._resets:
             self._resets = state.resets
             self._lose_limit()
             self._sent_s = state.commanded_at_s
         if state.commanded_at_s is not None and state.commanded_at_s != self._sent_s and state.commanded_w is not None:
             self._sent_s = state.commanded_at_s
-            self._pending = [*self._pending[-3:], (state.commanded_at_s, state.commanded_w)]
+            on_air_s = max(state.commanded_at_s, radio_free_s)
+            radio_free_s = on_air_s + RADIO_SLOT_S
+            self._pending = [*self._pending[-3:], Sent(state.commanded_at_s, on_air_s, state.commanded_w)]
             self.limit_w = state.commanded_w
         if state.data_seq != self._data_seq and state.power_at_s is not None and state.ac.power_w is not None:
             self._data_seq = state.data_seq
             self._note_power(state.power_at_s, max(0.0, state.ac.power_w))
+        return radio_free_s
 
     def power(self, from_s: float, to_s: float) -> tuple[float, float | None]:
         """The least and the most AC power that it can have had within the time span.
@@ -68,9 +81,9 @@ class InverterModel:
             return 0.0, self._possible_limit(to_s)
         low = high = self._anchor_w
         for effect in self._effects():
-            if to_s < effect.at_s + self._lo_s:
+            if to_s < effect.sent.at_s + self._lo_s:
                 break
-            certain = from_s >= effect.at_s + self._hi_s
+            certain = from_s >= effect.sent.on_air_s + self._hi_s
             low, high = min(low, effect.after_w), effect.after_w if certain else max(high, effect.after_w)
         return low, high
 
@@ -81,15 +94,16 @@ class InverterModel:
             return 0.0
         return effects[-1].before_w - effects[-1].after_w
 
+    @property
     def last_sent_s(self) -> float | None:
         """When the newest command whose effect is not yet certain was sent."""
-        return self._pending[-1][0] if self._pending else None
+        return self._pending[-1].at_s if self._pending else None
 
     def collapse(self, at_s: float) -> None:
         """The grid meter has shown the step: everything in flight is in force."""
         effects = self._effects()
         if effects and self._anchor_w is not None:
-            self._settle(at_s, effects[-1].after_w, effects[-1].limit_w)
+            self._settle(at_s, effects[-1].after_w, effects[-1].sent)
 
     @property
     def settled(self) -> bool:
@@ -105,19 +119,19 @@ class InverterModel:
         """What the commands in flight do, one after the other, to the power that is known."""
         effects = []
         before_w, bound, ratio = self._anchor_w, self.bound, self._ratio()
-        for at_s, limit_w in self._pending:
-            bound = bound or before_w is None or before_w > limit_w
-            after_w = limit_w * ratio if bound or before_w is None else before_w
-            effects.append(Effect(at_s, limit_w, before_w, after_w))
+        for sent in self._pending:
+            bound = bound or before_w is None or before_w > sent.limit_w
+            after_w = sent.limit_w * ratio if bound or before_w is None else before_w
+            effects.append(Effect(sent, before_w, after_w))
             before_w = after_w
         return effects
 
     def _possible_limit(self, to_s: float) -> float | None:
         """The highest limit that may be in force; None where an unknown one may still be."""
-        limits = [limit_w for _, limit_w in self._pending]
+        limits = [sent.limit_w for sent in self._pending]
         if self._in_force_w is not None:
             return max(self._in_force_w, *limits) if limits else self._in_force_w
-        if not limits or to_s < self._pending[0][0] + self._hi_s:
+        if not limits or to_s < self._pending[0].on_air_s + self._hi_s:
             return None
         return max(limits)
 
@@ -129,21 +143,21 @@ class InverterModel:
 
     def _note_power(self, at_s: float, power_w: float) -> None:
         effects = self._effects()
-        if effects and at_s >= effects[0].at_s + self._lo_s:
-            last = effects[-1]
+        if effects and at_s >= effects[0].sent.at_s + self._lo_s:
+            last, sent = effects[-1], effects[-1].sent
             tolerance_w = 0.05 * last.after_w + 15.0
             telling = last.before_w is not None and abs(last.before_w - last.after_w) >= SMALLEST_STEP_W
             arrived = abs(power_w - last.after_w) <= tolerance_w
             if telling and arrived:
-                self._settle(at_s, power_w, last.limit_w)
+                self._settle(at_s, power_w, sent)
                 return
-            if at_s < last.at_s + self._hi_s:
+            if at_s < sent.on_air_s + self._hi_s:
                 return  # taken while a command was coming into force: says nothing certain
             if telling and last.before_w is not None and abs(power_w - last.before_w) <= tolerance_w:
-                self._hi_s = min(LONGEST_DEAD_TIME_S, max(self._hi_s, at_s - last.at_s + 2.0))
-                if at_s < last.at_s + self._hi_s:
+                self._hi_s = min(LONGEST_DEAD_TIME_S, max(self._hi_s, at_s - sent.on_air_s + 2.0))
+                if at_s < sent.on_air_s + self._hi_s:
                     return  # nothing has happened yet: this plant is slower than thought
-            self._in_force_w = last.limit_w
+            self._in_force_w = sent.limit_w
             self._pending = []
         self._anchor_s, self._anchor_w = at_s, power_w
         self.bound = self._in_force_w is not None and power_w >= 0.96 * self._in_force_w - 12.0
@@ -159,11 +173,10 @@ class InverterModel:
             self._lose_limit()
         self._above = above
 
-    def _settle(self, at_s: float, power_w: float, limit_w: float) -> None:
+    def _settle(self, at_s: float, power_w: float, sent: Sent) -> None:
         """Everything in flight is in force; what was learned of a slow plant fades as it proves faster."""
-        self._hi_s = max(
-            self._least_hi_s, min(self._hi_s, 0.9 * self._hi_s + 0.1 * (at_s - self._pending[-1][0] + 2.0))
-        )
+        limit_w, proven_s = sent.limit_w, at_s - sent.at_s + 2.0
+        self._hi_s = max(self._least_hi_s, min(self._hi_s, 0.9 * self._hi_s + 0.1 * proven_s))
         self._pending = []
         self._anchor_s, self._anchor_w, self._in_force_w = at_s, power_w, limit_w
         self.bound = power_w >= 0.96 * limit_w - 12.0
@@ -181,7 +194,8 @@ class Observer:
     def __init__(self, settings: ControlSettings) -> None:
         self._settings = settings
         self._models: dict[str, InverterModel] = {}
-        self._reference: tuple[float, float] | None = None
+        self._radio_free_s = float("-inf")
+        self._reference_w: float | None = None
 
     def __getitem__(self, serial: str) -> InverterModel:
         return self._models[serial]
@@ -189,17 +203,19 @@ class Observer:
     def update(self, inverters: tuple[InverterState, ...], reading: Reading | None) -> None:
         """Take in the states, then look for the step of the commands in flight in the reading."""
         for state in inverters:
-            self._models.setdefault(state.serial, InverterModel(self._settings)).observe(state)
+            model = self._models.setdefault(state.serial, InverterModel(self._settings))
+            self._radio_free_s = model.observe(state, self._radio_free_s)
         if reading is None:
             return
-        sent = [s for s in (model.last_sent_s() for model in self._models.values()) if s is not None]
-        if not sent or reading.at_s < max(sent) + self._settings.dead_time_s[0]:
-            self._reference = (reading.at_s, reading.power_w)
+        moving = [model for model in self._models.values() if model.last_sent_s is not None]
+        newest_s = max((model.last_sent_s or 0.0 for model in moving), default=None)
+        if newest_s is None or reading.at_s < newest_s + self._settings.dead_time_s[0]:
+            self._reference_w = reading.power_w
             return
-        step = sum(model.step_w() for model in self._models.values())
-        if self._reference is not None and abs(step) >= SMALLEST_STEP_W:
-            seen = reading.power_w - self._reference[1]
-            if abs(seen - step) <= max(25.0, 0.25 * abs(step)):
-                for model in self._models.values():
-                    model.collapse(reading.at_s)
-                self._reference = (reading.at_s, reading.power_w)
+        step = sum(model.step_w() for model in moving)
+        if self._reference_w is None or abs(step) < SMALLEST_STEP_W:
+            return
+        if abs(reading.power_w - self._reference_w - step) <= max(25.0, STEP_TOLERANCE * abs(step)):
+            for model in moving:
+                model.collapse(reading.at_s)
+            self._reference_w = reading.power_w

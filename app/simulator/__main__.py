@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from app.simulator.devices import FakeOpenDtu, FakeShelly
 from app.simulator.fleet import MOST, fleet
 from app.simulator.house import House, HouseConfig
+from app.simulator.link import DtuConfig
 from app.simulator.shelly_bodies import KINDS
 from app.simulator.sun import SunConfig
 
@@ -48,7 +49,12 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
         username=given.username,
         password=environment.get(given.password_env, ""),
         meter=given.meter,
-        house=HouseConfig(seed=given.seed, sun=SunConfig(speed=given.speed), inverters=inverters),
+        house=HouseConfig(
+            seed=given.seed,
+            sun=SunConfig(speed=given.speed),
+            dtu=DtuConfig(up_since_s=86_400.0),
+            inverters=inverters,
+        ),
     )
 
 

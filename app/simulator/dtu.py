@@ -37,6 +37,10 @@ class Dtu:
         self._inverters = tuple(inverters)
         self._now_s = 0.0
         self._boot(0.0)
+        if config.up_since_s:
+            self.booted_s -= config.up_since_s
+            for link in self.links.values():
+                link.meet(0.0)
 
     def _boot(self, now_s: float) -> None:
         self.booted_s = now_s

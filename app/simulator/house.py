@@ -68,14 +68,14 @@ class House:
         self.load = Load(config.load, f"{config.seed}/load")
         self.sun = Sun(config.sun, f"{config.seed}/sun")
         self.inverters = tuple(Inverter(one, f"{config.seed}/{one.serial}") for one in config.inverters)
-        self.dtu = Dtu(config.dtu, self.inverters, f"{config.seed}/dtu")
-        self.meter = Meter(config.meter, f"{config.seed}/meter")
-        self._steps = 0
-        self._follows_from_s: float | None = None
         self.irradiance = self.sun.clear_sky()
         self.load_w: Phases = self.load.step(0.0, config.step_s)
         for inverter in self.inverters:
             inverter.settle(self.irradiance)
+        self.dtu = Dtu(config.dtu, self.inverters, f"{config.seed}/dtu")
+        self.meter = Meter(config.meter, f"{config.seed}/meter")
+        self._steps = 0
+        self._follows_from_s: float | None = None
         self.meter.start(self._phases(), self.pv_w)
 
     @property

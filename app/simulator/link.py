@@ -13,7 +13,10 @@ REACHABLE_FAILURES = 2
 
 @dataclass(frozen=True, slots=True)
 class DtuConfig:
-    """OpenDTU's defaults; ``loss`` is the share of exchanges that fail once, ``boot_s`` how long a reboot takes."""
+    """OpenDTU's defaults; ``loss`` is the share of exchanges that fail once, ``boot_s`` how long a reboot takes.
+
+    ``up_since_s``: how long it has been running at the start; if at all, it has met its inverters.
+    """
 
     poll_interval_s: float = 5.0
     publish_interval_s: float = 5.0
@@ -22,6 +25,7 @@ class DtuConfig:
     query_slot_s: float = 0.4
     loss: float = 0.02
     boot_s: float = 6.0
+    up_since_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -50,6 +54,13 @@ class Link:
     refused: bool = False
     command_ok_s: float = 0.0
     limit_read_s: float = 0.0
+
+    def meet(self, now_s: float) -> None:
+        """Know what hours of polling would have told."""
+        if self.inverter.answers:
+            self.data, self.data_seq = self.inverter.read(now_s), 1
+            self.info_known = True
+            self.limit_pct = self.inverter.limit_w / self.inverter.model.rated_w * 100.0
 
     @property
     def serial(self) -> str:

@@ -183,9 +183,10 @@ async def test_everything_of_seed_data_is_recorded_in_sqlite(installation: Insta
         for table in ("grid", "inverter", "panel", "dtu", "control"):
             row = database.execute(f"SELECT * FROM {table} ORDER BY utc_ms DESC LIMIT 1").fetchone()  # noqa: S608
             assert row is not None, table
-        row = dict(database.execute("SELECT * FROM inverter ORDER BY utc_ms DESC LIMIT 1").fetchone())
-        empty = [key for key, value in row.items() if value is None]
-        assert empty in ([], ["price"]), f"unknown although reported: {empty}"
+        for table in ("grid", "inverter", "panel"):
+            rows = [dict(row) for row in database.execute(f"SELECT * FROM {table}")]  # noqa: S608
+            empty = [key for key in rows[0] if all(row[key] is None for row in rows)]
+            assert empty == [], f"{table}: never recorded although reported"
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,16 @@ def test_a_limit_in_watts_before_the_model_is_known_shows_zero() -> None:
     assert house.inverters[0].limit_w == 300.0
 
 
+def test_a_box_that_has_been_up_knows_its_inverters_from_the_start() -> None:
+    house = House(HouseConfig(dtu=DtuConfig(up_since_s=3600.0)))
+    link = house.dtu.links["116180400001"]
+    assert (link.info_known, link.limit_pct, house.dtu.uptime_s) == (True, 100.0, 3600.0)
+    house.dtu.reboot()
+    house.run(6.2)
+    assert house.dtu.links["116180400001"].limit_pct is None
+    assert house.dtu.uptime_s < 1.0
+
+
 def test_the_true_limit_is_read_only_four_minutes_after_the_last_command() -> None:
     house = home()
     link = settled(house)[0]

@@ -14,6 +14,7 @@ from tests.stack import compose
 from tests.stack.compose import DEMO, FILES, MAIN, ROOT
 
 EVERY_SERVICE = [(MAIN, name) for name in compose.services(MAIN)] + [(DEMO, "devices")]
+SET_BY_THE_STACK = {"DATA_DIR", "INFLUXDB_TOKEN_FILE"}  # by the image, and by the compose file
 SECRETS = {key for key, comment in compose.example().items() if "[secret]" in comment}
 
 
@@ -81,8 +82,7 @@ def test_every_secret_is_used_somewhere() -> None:
 
 @pytest.mark.parametrize("name", [*FILES, "config.yaml", "config.demo.yaml"])
 def test_every_variable_is_explained_in_the_example(name: str) -> None:
-    made_by_the_image = {"DATA_DIR"}
-    assert set(compose.variables(name)) - made_by_the_image <= set(compose.example())
+    assert set(compose.variables(name)) - SET_BY_THE_STACK <= set(compose.example())
 
 
 def test_every_key_of_the_example_is_explained_and_used() -> None:
@@ -95,7 +95,7 @@ def test_every_key_of_the_example_is_explained_and_used() -> None:
 @pytest.mark.parametrize("config", ["config.yaml", "config.demo.yaml"])
 def test_what_the_configuration_reads_reaches_the_container(config: str) -> None:
     given = set(compose.services(MAIN)["app"]["environment"])
-    read = set(compose.variables(config)) - {"DATA_DIR"}
+    read = set(compose.variables(config)) - SET_BY_THE_STACK
     assert {key for key in read if key not in given and f"{key}_FILE" not in given} == set()
 
 
