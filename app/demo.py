@@ -45,7 +45,9 @@ async def _run(host: str, port: int, speed: float, seconds: float | None, data_d
     from app.runtime import run  # noqa: PLC0415 - wires everything; nobody imports it to read this file
     from app.simulator.broker import embedded_broker  # noqa: PLC0415 - an optional dependency
 
-    house = House(HouseConfig(seed=SEED, sun=SunConfig(speed=speed), dtu=DtuConfig(up_since_s=DAY_S), inverters=fleet(2)))
+    house = House(
+        HouseConfig(seed=SEED, sun=SunConfig(speed=speed), dtu=DtuConfig(up_since_s=DAY_S), inverters=fleet(2))
+    )
 
     def ready(_address: str) -> None:
         house.energy = Energy()  # what happened before the controller started is not its doing

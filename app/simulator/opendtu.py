@@ -183,4 +183,3 @@ class FakeOpenDtu:
             raise asyncio.CancelledError
         await asyncio.sleep(LOOK_EVERY_S)
         self.house.follow(asyncio.get_running_loop().time())
-

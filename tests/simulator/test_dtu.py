@@ -224,8 +224,21 @@ def test_a_hung_main_loop_stands_still() -> None:
 
 @pytest.mark.parametrize(
     ("payload", "number"),
-    [("50", 50.0), ("50.5", 50.5), (" 50", 50.0), ("+7", 7.0), ("1e2", 100.0), ("0x32", 50.0), ("50W", 50.0)]
-    + [("50,5", 50.0), ("-5", -5.0), ("", None), ("abc", None), ('"50"', None), ('{"a":1}', None)],
+    [
+        ("50", 50.0),
+        ("50.5", 50.5),
+        (" 50", 50.0),
+        ("+7", 7.0),
+        ("1e2", 100.0),
+        ("0x32", 50.0),
+        ("50W", 50.0),
+        ("50,5", 50.0),
+        ("-5", -5.0),
+        ("", None),
+        ("abc", None),
+        ('"50"', None),
+        ('{"a":1}', None),
+    ],
 )
 def test_numbers_are_read_as_the_firmware_reads_them(payload: str, number: float | None) -> None:
     assert parse_number(payload) == number

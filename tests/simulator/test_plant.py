@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from app.simulator.fleet import fleet
@@ -146,7 +148,7 @@ def test_the_sun_rises_sets_and_clouds_take_a_share_within_seconds() -> None:
     trace = [cloudy.step(step * DT, DT) for step in range(1, 301)]
     assert trace[98] == pytest.approx(1.0, abs=0.001)
     assert 0.5 <= trace[-1] / clear.clear_sky() <= 0.76
-    assert max(a - b for a, b in zip(trace, trace[1:], strict=False)) < 0.5 / 5.0 * DT * 1.01
+    assert max(a - b for a, b in pairwise(trace)) < 0.5 / 5.0 * DT * 1.01
 
 
 def test_speed_moves_the_sun_and_not_the_appliances() -> None:
@@ -194,9 +196,9 @@ def test_the_first_minutes_are_lively() -> None:
     for _ in range(120):
         house.run(1.0)
         loads.append(sum(house.load_w))
-    events = [second for second, (a, b) in enumerate(zip(loads, loads[1:], strict=False)) if abs(a - b) > 200.0]
+    events = [second for second, (a, b) in enumerate(pairwise(loads)) if abs(a - b) > 200.0]
     assert max(loads[:60]) > 2000.0, "the kettle boils within the first minute"
-    assert max(b - a for a, b in zip([0, *events], [*events, 120], strict=False)) <= 30
+    assert max(b - a for a, b in pairwise([0, *events, 120])) <= 30
     assert house.available_w > 3 * loads[0], "there is something to limit from the start"
 
 

@@ -39,10 +39,12 @@ class StackBroker:
 def start_script(folder: Path, port: int, settings: Mapping[str, str]) -> subprocess.Popen[str]:
     """``mosquitto/start.sh`` with this environment, as its container would run it."""
     as_root = os.getuid() == 0
+    scripts = shutil.copytree(ROOT / "mosquitto", folder / "config")  # that user need not be able to read the checkout
     if as_root:
         os.chown(folder, UID, UID)
     return subprocess.Popen(
-        ["sh", str(ROOT / "mosquitto/start.sh")],
+        ["sh", str(scripts / "start.sh")],
+        cwd=folder,
         env={
             "PATH": PATH,
             "MOSQUITTO_RUN_DIR": str(folder / "run"),
@@ -79,7 +81,7 @@ def stack_broker(**settings: str) -> Iterator[StackBroker]:
 def _wait_until_open(port: int, process: subprocess.Popen[str]) -> None:
     for _ in range(500):
         if process.poll() is not None:
-            pytest.fail(f"start.sh ended: {process.communicate()[1]}")
+            pytest.fail(f"start.sh ended: {process.stderr.read() if process.stderr else ''}")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
