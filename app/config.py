@@ -95,8 +95,16 @@ class InfluxConfig(Section):
 
     url: Url = "http://localhost:8086"
     token: str = Field(repr=False, min_length=1)
+    token_file: Path | None = Field(
+        None, description="where the token is kept; read again when it is refused, so it may change or appear later"
+    )
     org: str = "solar"
     bucket: str = "zero_export"
+
+    @field_validator("token_file", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: Any) -> Any:
+        return value or None
 
 
 class HttpConfig(Section):

@@ -155,15 +155,17 @@ class InfluxSink:
 
     async def run(self) -> None:
         """Write about once a second, for ever."""
-        async with self._connected() as write:
-            while True:
-                await asyncio.sleep(self._flush_s)
-                await self._drain(write)
+        while True:
+            token = self._token()
+            async with self._connected(token) as write:
+                while self.fault() is None or token == self._token():
+                    await asyncio.sleep(self._flush_s)
+                    await self._drain(write)
 
     async def close(self) -> None:
         """Write what is left, if the server takes it within a few seconds."""
         try:
-            async with asyncio.timeout(CLOSE_S), self._connected() as write:
+            async with asyncio.timeout(CLOSE_S), self._connected(self._token()) as write:
                 await self._drain(write)
         except TimeoutError:
             pass
@@ -190,13 +192,21 @@ class InfluxSink:
         if await self._raw.drain(write):
             await self._minutes.drain(write)
 
+    def _token(self) -> str:
+        """The token as it is now: the stack's InfluxDB makes it on its first start, which may be after ours."""
+        path = self._config.token_file
+        try:
+            return (path.read_text(encoding="utf-8").strip() if path else "") or self._config.token
+        except (OSError, UnicodeDecodeError):
+            return self._config.token
+
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Write]:
+    async def _connected(self, token: str) -> AsyncIterator[Write]:
         config = self._config
         if self._tls is None:
             self._tls = await _tls(config.url)
         async with InfluxDBClientAsync(
-            config.url, config.token, config.org, timeout=REQUEST_MS, allow_redirects=False, ssl_context=self._tls
+            config.url, token, config.org, timeout=REQUEST_MS, allow_redirects=False, ssl_context=self._tls
         ) as client:
             api = client.write_api()
 

@@ -355,3 +355,31 @@ async def test_a_stop_in_the_middle_of_a_write_loses_nothing() -> None:
     await runner.cleanup()
     assert set("\n".join(taken).split("\n")) == {line(point(0)), line(point(1))}
     assert sink.stats.pending == 0
+
+
+async def test_a_token_that_appears_after_the_start_is_used(tmp_path: Path) -> None:
+    token_file = tmp_path / "app-token"
+    token_file.write_text("not-yet\n")
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request.headers["Authorization"])
+        return web.Response(status=204 if seen[-1] == "Token made-later" else 401)
+
+    application = web.Application()
+    application.router.add_post("/api/v2/write", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    settings = InfluxConfig(url=f"http://127.0.0.1:{port}", token="not-yet", token_file=token_file)
+    try:
+        async with running(InfluxSink(settings, flush_s=0.02, retry_s=(0.02, 0.05))) as sink:
+            sink.offer([point()])
+            await until(lambda: sink.fault() is not None, what="the refusal is a fault")
+            token_file.write_text("made-later\n")
+            await until(lambda: sink.stats.written == 1, what="the point is written")
+            assert sink.fault() is None
+    finally:
+        await runner.cleanup()
+    assert set(seen) == {"Token not-yet", "Token made-later"}
