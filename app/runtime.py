@@ -171,7 +171,7 @@ class System:
                 log.warning("%s: not done within %.0f s", what, CLOSE_TIMEOUT_S)
         for edge in edges:
             edge.cancel()
-        await asyncio.gather(*edges, return_exceptions=True)
+        await asyncio.wait(edges, timeout=CLOSE_TIMEOUT_S)
 
     async def _leave_limits(self) -> None:
         """What a clean stop leaves in the inverters (`control.exit_limit`)."""

@@ -52,7 +52,9 @@ class Controller:
         if not units:
             unheard = any(state.enabled and state.reachable is None for state in snapshot.inverters)
             mode, reason = (
-                (Mode.STARTING, "waiting for OpenDTU") if unheard else (Mode.NIGHT, "no inverter can be reached")
+                (Mode.STARTING, "waiting to hear from OpenDTU")
+                if unheard
+                else (Mode.NIGHT, "no inverter can be reached")
             )
             return self._report(snapshot, fresh, mode, reason, [], aim.target_w)
         if fresh.trust is Trust.FAIL_SAFE:

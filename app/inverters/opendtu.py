@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from app.broker import Broker, Message
-from app.meters.base import DriverConfig, Host
+from app.meters.base import DriverConfig, valid_host
 from app.model import Ac, GatewayState, InverterState, Panel
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,9 @@ class OpenDtuConfig(DriverConfig):
     """Where OpenDTU publishes."""
 
     topic_prefix: TopicPrefix = "solar"
-    host: Host | Literal[""] = Field("", description="OpenDTU's own address; optional")
+    host: Annotated[str, AfterValidator(lambda value: value and valid_host(value))] = Field(
+        "", description="OpenDTU's own address; optional"
+    )
 
 
 class OpenDtuInverterConfig(DriverConfig):

@@ -168,8 +168,8 @@ def test_the_datasource_speaks_influxql_with_a_login_from_the_environment() -> N
     assert source["jsonData"]["version"] == "InfluxQL"
     assert source["jsonData"]["dbName"] == "${INFLUXDB_BUCKET}"
     assert source["jsonData"]["httpMode"] in ("GET", "POST")
-    assert source["basicAuth"] is True
-    assert source["secureJsonData"] == {"basicAuthPassword": "${INFLUXDB_TOKEN}"}
+    assert source["jsonData"]["httpHeaderName1"] == "Authorization"
+    assert source["secureJsonData"] == {"httpHeaderValue1": "Token $__file{/run/influxdb/grafana-token}"}
 
 
 def test_the_dashboards_folder_is_the_one_that_is_mounted() -> None:
