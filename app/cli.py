@@ -142,6 +142,7 @@ def _demo(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         print(f"the demo needs {error.name}: pip install 'zero-export[demo]', or use make demo", file=sys.stderr)
         return FAILURE
+    logs.quiet()
     return asyncio.run(
         demo(
             host=options.host,
@@ -170,6 +171,7 @@ def _doctor(options: argparse.Namespace) -> int:
         print(f"doctor: {unknown[0]!r} is none of {', '.join(doctor.DEVICES)}", file=sys.stderr)
         return BAD_CONFIG
     config = _load(options)
+    logs.quiet()
     checks = asyncio.run(doctor.examine(config, options.what or list(doctor.DEVICES)))
     if options.json:
         print(json.dumps({"checks": [check.as_json() for check in checks]}, indent=1))

@@ -27,3 +27,8 @@ def setup(config: LogConfig) -> None:
     logging.basicConfig(level=logging.WARNING, format=FORMAT, handlers=handlers, force=True)
     logging.getLogger("app").setLevel(config.level)
     logging.getLogger("mqtt").setLevel(logging.ERROR)  # aiomqtt; its errors reach us as exceptions
+
+
+def quiet() -> None:
+    """No log lines: the command tells all there is in its own words."""
+    logging.basicConfig(level=logging.CRITICAL, force=True)

@@ -41,10 +41,10 @@ class Mosquitto:
     host: str = "127.0.0.1"
     process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> None:
+    async def start(self, rules: str = "allow_anonymous true\n") -> None:
         """Start it and wait until it accepts connections."""
         config = self.folder / "mosquitto.conf"
-        config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
+        config.write_text(f"listener {self.port} 127.0.0.1\n{rules}")
         self.process = await asyncio.create_subprocess_exec(
             MOSQUITTO, "-c", str(config), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
         )

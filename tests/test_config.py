@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.config import Config, ConfigError, load
+from app.config import Config, ConfigError, load, schema
 from app.dotenv import environment_for
 
 GOOD = """\
@@ -152,3 +152,17 @@ def test_check_says_ok(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert "ok (1 inverter, meter shelly)" in done.stdout
+
+
+def test_the_documentation_names_every_key() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text()
+    document = schema()
+    sections = {"Config": document, **document["$defs"]}
+    named = ("`{}`", ".{}`", "`{}: ", "## `{}`")
+    missing = {
+        f"{name}.{key}"
+        for name, part in sections.items()
+        for key in part["properties"]
+        if not any(form.format(key) in text for form in named)
+    }
+    assert missing <= {"Config.log", "Config.mqtt", "Config.opendtu"}  # sections, named with their keys
