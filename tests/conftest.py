@@ -1,17 +1,24 @@
-"""Real peers for the tests: a Mosquitto of our own, and free ports."""
+"""Real peers for the tests: a Mosquitto, a database and a browser of our own, and free ports."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
 import pytest
+from playwright.async_api import Browser, async_playwright
 
+VICTORIA = shutil.which("victoria-metrics")
+CHROMIUM = "/usr/bin/chromium"
+ARGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+ARGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 
@@ -82,3 +89,69 @@ async def mosquitto(tmp_path: Path) -> AsyncIterator[Mosquitto]:
     """A real broker without access rules."""
     async with running_mosquitto(tmp_path) as broker:
         yield broker
+
+
+@dataclass
+class Victoria:
+    """A real database on a free port."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        quiet = asyncio.subprocess.DEVNULL
+        self.process = await asyncio.create_subprocess_exec(
+            str(VICTORIA),
+            f"-storageDataPath={self.folder / 'victoria'}",
+            f"-httpListenAddr=127.0.0.1:{self.port}",
+            "-retentionPeriod=20y",
+            "-memory.allowedBytes=64MB",
+            stdout=quiet,
+            stderr=quiet,
+        )
+        async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+            while True:
+                with suppress(aiohttp.ClientError):
+                    async with session.get(f"http://127.0.0.1:{self.port}/health") as answer:
+                        if answer.status == 200:
+                            return
+                await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.terminate()
+            await self.process.wait()
+
+    async def series(self, match: str) -> list[tuple[dict[str, str], list[float], list[int]]]:
+        """All series of a name pattern: labels, values, time stamps in milliseconds."""
+        base = f"http://127.0.0.1:{self.port}"
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{base}/internal/force_flush"):
+                pass
+            async with session.get(f"{base}/api/v1/export", params={"match[]": f'{{__name__=~"{match}"}}'}) as answer:
+                rows = [json.loads(row) for row in (await answer.text()).splitlines()]
+        return [(row["metric"], row["values"], row["timestamps"]) for row in rows]
+
+
+@pytest.fixture
+async def victoria(tmp_path: Path) -> AsyncIterator[Victoria]:
+    if VICTORIA is None:
+        pytest.skip("needs a real database: apt install victoria-metrics")
+    server = Victoria(tmp_path)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """A real Chromium, headless."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip("needs a real browser: apt install chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield browser
+        await browser.close()

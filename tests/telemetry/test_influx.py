@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
 import pytest
 from aiohttp import web
 
@@ -21,10 +18,8 @@ from app.telemetry.influx import InfluxSink, line
 from app.telemetry.points import Point
 from app.telemetry.projector import Projector
 from app.telemetry.rollup import Minute
-from tests.conftest import free_port, until
+from tests.conftest import Victoria, free_port, until
 from tests.telemetry.ticks import EAST, UTC_S, make_tick
-
-VICTORIA = shutil.which("victoria-metrics")
 
 
 def point(i: int = 0, measurement: str = "grid") -> Point:
@@ -48,61 +43,6 @@ async def running(sink: InfluxSink) -> AsyncIterator[InfluxSink]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-@dataclass
-class Victoria:
-    """A real database on a free port."""
-
-    folder: Path
-    port: int = field(default_factory=free_port)
-    process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        quiet = asyncio.subprocess.DEVNULL
-        self.process = await asyncio.create_subprocess_exec(
-            str(VICTORIA),
-            f"-storageDataPath={self.folder / 'victoria'}",
-            f"-httpListenAddr=127.0.0.1:{self.port}",
-            "-retentionPeriod=20y",
-            "-memory.allowedBytes=64MB",
-            stdout=quiet,
-            stderr=quiet,
-        )
-        async with asyncio.timeout(20), aiohttp.ClientSession() as session:
-            while True:
-                with suppress(aiohttp.ClientError):
-                    async with session.get(f"http://127.0.0.1:{self.port}/health") as answer:
-                        if answer.status == 200:
-                            return
-                await asyncio.sleep(0.05)
-
-    async def stop(self) -> None:
-        if self.process is not None and self.process.returncode is None:
-            self.process.terminate()
-            await self.process.wait()
-
-    async def series(self, match: str) -> list[tuple[dict[str, str], list[float], list[int]]]:
-        """All series of a name pattern: labels, values, time stamps in milliseconds."""
-        base = f"http://127.0.0.1:{self.port}"
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"{base}/internal/force_flush"):
-                pass
-            async with session.get(f"{base}/api/v1/export", params={"match[]": f'{{__name__=~"{match}"}}'}) as answer:
-                rows = [json.loads(row) for row in (await answer.text()).splitlines()]
-        return [(row["metric"], row["values"], row["timestamps"]) for row in rows]
-
-
-@pytest.fixture
-async def victoria(tmp_path: Path) -> AsyncIterator[Victoria]:
-    if VICTORIA is None:
-        pytest.skip("needs a real database: apt install victoria-metrics")
-    server = Victoria(tmp_path)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()
 
 
 @dataclass
