@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import aiomqtt
 
+from app.fields import BrokerConfig
+
 log = logging.getLogger(__name__)
 
 KEEPALIVE_S = 10
@@ -35,6 +37,12 @@ class Address:
     port: int
     username: str = ""
     password: str = ""
+
+    @classmethod
+    def of(cls, config: BrokerConfig) -> Address:
+        """The address that a configuration gives."""
+        host, _, port = config.host.rpartition(":")
+        return cls(host or config.host, int(port) if host else config.port, config.username, config.password)
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

@@ -119,7 +119,7 @@ def _run(options: argparse.Namespace) -> int:
         return FAILURE
     try:
         return asyncio.run(_until_signalled(lambda stop: runtime.run(config, stop=stop)))
-    except OSError as error:
+    except runtime.CannotListenError as error:
         print(
             f"cannot listen on {config.http.host}:{config.http.port}: {error.strerror or error}; "
             "stop the program that uses the port, or change http.port",

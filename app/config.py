@@ -3,52 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from app.fields import BrokerConfig, Section, TopicPrefix, Url
 from app.inverters.opendtu import OpenDtuConfig, OpenDtuInverterConfig
 from app.meters import MeterConfig
-from app.meters.base import Host
 from app.yamlfile import ConfigError, Document, Problem, load_document
 
 __all__ = ["Config", "ConfigError", "load", "schema"]
 
 
-def _valid_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise ValueError(f"{value!r} is not a URL like http://host:8086")
-    return value.rstrip("/")
-
-
-Url = Annotated[str, AfterValidator(_valid_url)]
-
-
-def _valid_topic(value: str) -> str:
-    if not value or any(c in value for c in "+#\0 ") or value.startswith("/"):
-        raise ValueError(f"{value!r} is not an MQTT topic prefix: no spaces, + or #")
-    return value.rstrip("/")
-
-
-Topic = Annotated[str, AfterValidator(_valid_topic)]
-
-
-class Section(BaseModel):
-    """Keys that nobody knows are errors: a misspelt one would silently do nothing."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class MqttConfig(Section):
+class MqttConfig(BrokerConfig):
     """The broker that OpenDTU and we share."""
 
-    host: Host = "localhost"
-    port: int = Field(1883, ge=1, le=65535)
-    username: str = ""
-    password: str = Field("", repr=False)
-    topic_prefix: Topic = "zeropower"
+    topic_prefix: TopicPrefix = "zeropower"
 
 
 class ControlConfig(Section):
@@ -58,7 +29,9 @@ class ControlConfig(Section):
     dry_run: bool = Field(False, description="compute, record and show, and never command")
     enabled: bool = Field(True, description="state at the very first start")
     deadband_w: float = Field(10.0, ge=0, le=500, description="deviations up to this size are left alone")
-    max_raise_w_per_s: float = Field(300.0, gt=0, le=100_000, description="how fast the site limit may rise")
+    max_raise_w_per_s: float | None = Field(
+        None, gt=0, description="how fast the site limit may rise; default: no limit"
+    )
     min_command_interval_s: float = Field(
         2.5, ge=0.5, le=60, description="between two limits to one inverter; export cuts may go earlier"
     )

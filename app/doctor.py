@@ -82,7 +82,7 @@ async def _one_meter(slot: MeterSlot, kind: str) -> Check:
 
 async def _mqtt(config: Config, *, with_inverters: bool) -> list[Check]:
     mqtt = config.mqtt
-    broker = Broker(Address(mqtt.host, mqtt.port, mqtt.username, mqtt.password), f"zero-export-{config.site}-doctor")
+    broker = Broker(Address.of(config.opendtu.mqtt or mqtt), f"zero-export-{config.site}-doctor")
     dtu = OpenDtu(config.opendtu, config.inverters, broker)
     echoed = asyncio.Event()
     probe = f"{mqtt.topic_prefix}/state/doctor"

@@ -45,9 +45,13 @@ def app_version() -> str:
 
 
 async def run(config: Config, *, stop: asyncio.Event, on_ready: Callable[[str], None] | None = None) -> int:
-    """Run the controller until ``stop`` is set. Raises OSError when the HTTP port is taken."""
+    """Run the controller until ``stop`` is set. Raises `CannotListenError` when the HTTP port is taken."""
     async with aiohttp.ClientSession() as session:
         return await System(config, session).run(stop, on_ready)
+
+
+class CannotListenError(OSError):
+    """The port of the page cannot be used."""
 
 
 class System:
@@ -59,12 +63,14 @@ class System:
         configured = Settings(config.control.enabled, config.control.target_point_w)
         self._store = SettingsStore(config.data_dir / "settings.json", configured)
         self._broker = Broker(
-            Address(config.mqtt.host, config.mqtt.port, config.mqtt.username, config.mqtt.password),
-            f"zero-export-{config.site}",
-            will=(f"{config.mqtt.topic_prefix}/status", "offline"),
+            Address.of(config.mqtt), f"zero-export-{config.site}", (f"{config.mqtt.topic_prefix}/status", "offline")
+        )
+        own = config.opendtu.mqtt
+        self._dtu_broker = (
+            self._broker if own is None else Broker(Address.of(own), f"zero-export-{config.site}-opendtu")
         )
         self._meter = MeterSlot([item.build(session) for item in config.meter])
-        self._dtu = OpenDtu(config.opendtu, config.inverters, self._broker)
+        self._dtu = OpenDtu(config.opendtu, config.inverters, self._dtu_broker)
         self._actuator = Actuator([self._dtu])
         self._controller = Controller(control_settings(config))
         self._telemetry = Telemetry(config, self._hub, self._store, self._toggle_url)
@@ -83,20 +89,15 @@ class System:
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[str], None] | None) -> int:
         """Start the page, then everything else; a bug in the loop ends the process, an edge is restarted."""
-        await self._http.start()
+        try:
+            await self._http.start()
+        except OSError as error:
+            raise CannotListenError(error.errno, error.strerror) from error
         if on_ready is not None:
             on_ready(f"{self._config.http.host}:{self._http.port}")
         stopping = asyncio.create_task(stop.wait(), name="stop")
         control = asyncio.create_task(self._loop(), name="control")
-        edges = [
-            asyncio.create_task(supervise(name, edge), name=name)
-            for name, edge in {
-                "meter": self._meter.run,
-                "mqtt": self._broker.run,
-                "mqtt surface": self._mqtt.run,
-                "telemetry": self._telemetry.run,
-            }.items()
-        ]
+        edges = [asyncio.create_task(supervise(name, edge), name=name) for name, edge in self._edges().items()]
         try:
             await asyncio.wait({stopping, control}, return_when=asyncio.FIRST_COMPLETED)
             if control.done():
@@ -106,6 +107,15 @@ class System:
             stopping.cancel()
             await self._close(edges)
         return 0
+
+    def _edges(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        edges: dict[str, Callable[[], Awaitable[None]]] = {
+            "meter": self._meter.run,
+            "mqtt": self._broker.run,
+            "mqtt surface": self._mqtt.run,
+            "telemetry": self._telemetry.run,
+        }
+        return edges if self._dtu_broker is self._broker else edges | {"mqtt of opendtu": self._dtu_broker.run}
 
     async def _loop(self) -> None:
         """The control loop. There is no try in it: a device's failure is data, an exception is a bug."""
@@ -136,7 +146,7 @@ class System:
             inverters=self._dtu.states(),
             settings=self._store.current,
             gateways=(self._dtu.gateway(),),
-            broker_connected=self._broker.connected,
+            broker_connected=self._dtu_broker.connected,
         )
 
     def describe(self, tick: Tick) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from app.broker import Broker, Message
-from app.meters.base import DriverConfig, valid_host
+from app.fields import BrokerConfig, OptionalHost, Section, TopicPrefix
 from app.model import Ac, GatewayState, InverterState, Panel
 
 log = logging.getLogger(__name__)
@@ -61,25 +61,15 @@ def _valid_serial(value: str) -> str:
     return value.lower()
 
 
-def _valid_prefix(value: str) -> str:
-    if not value or any(c in value for c in "+#\0 ") or value.startswith("/"):
-        raise ValueError(f"{value!r} is not an MQTT topic prefix: no spaces, + or #")
-    return value.rstrip("/")
-
-
-TopicPrefix = Annotated[str, AfterValidator(_valid_prefix)]
-
-
-class OpenDtuConfig(DriverConfig):
+class OpenDtuConfig(Section):
     """Where OpenDTU publishes."""
 
     topic_prefix: TopicPrefix = "solar"
-    host: Annotated[str, AfterValidator(lambda value: value and valid_host(value))] = Field(
-        "", description="OpenDTU's own address; optional"
-    )
+    host: OptionalHost = Field("", description="OpenDTU's own address; optional")
+    mqtt: BrokerConfig | None = Field(None, description="the broker that OpenDTU publishes to, where it is not ours")
 
 
-class OpenDtuInverterConfig(DriverConfig):
+class OpenDtuInverterConfig(Section):
     """One inverter behind OpenDTU."""
 
     serial: Annotated[str, BeforeValidator(_text_serial), AfterValidator(_valid_serial)]

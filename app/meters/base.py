@@ -6,11 +6,12 @@ import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
 import aiohttp
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from app.fields import Section
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Reading
 
 MAX_POWER_W = 100_000.0  # beyond any house connection: a unit mix-up or a corrupt value
@@ -18,28 +19,7 @@ MAX_BODY_BYTES = 65_536
 Emit = Callable[[Reading | DeviceError], None]
 
 
-def valid_host(value: str) -> str:
-    """Refuse what cannot be a ``name[:port]``: URLs, spaces and the placeholders of the examples."""
-    if "x.x" in value.lower() or value.lower().startswith("your"):
-        raise ValueError(f"{value!r} is a placeholder: put the address of your device here")
-    name, _, port = value.rpartition(":") if ":" in value else (value, "", "80")
-    if not name or any(c in value for c in "/@ \t\\?#") or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(
-            f"{value!r} is not a host: give a name or an address, with a port if needed (192.168.1.20:8080)"
-        )
-    return value
-
-
-Host = Annotated[str, AfterValidator(valid_host)]
-
-
-class DriverConfig(BaseModel):
-    """Keys that no driver knows are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class PolledConfig(DriverConfig):
+class PolledConfig(Section):
     """Keys of every meter that is asked for its value."""
 
     interval_s: float = Field(1.0, ge=0.2, le=60, description="seconds between two requests")

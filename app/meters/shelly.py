@@ -17,7 +17,8 @@ from typing import Any, Literal
 import aiohttp
 from pydantic import Field, field_validator
 
-from app.meters.base import Emit, Host, Meter, PolledConfig, get_json, optional, poll, watts
+from app.fields import Host
+from app.meters.base import Emit, Meter, PolledConfig, get_json, optional, poll, watts
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
 
 log = logging.getLogger(__name__)

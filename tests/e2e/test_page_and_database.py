@@ -40,9 +40,8 @@ async def test_points_of_several_inverters_reach_a_real_database(
         await place.app.start()
         await held(place)
         assert await place.app.stop() == 0
-        found = await victoria.series(
-            "grid_power_w|inverter_ac_power_w|inverter_limit_commanded_w|control_load_w|dtu_uptime_s"
-        )
+        names = ["grid_power_w", "inverter_ac_power_w", "inverter_limit_commanded_w", "control_load_w", "dtu_uptime_s"]
+        found = await victoria.series("|".join(names))
         serials = {labels["serial"] for labels, *_ in found if labels["__name__"] == "inverter_ac_power_w"}
         assert serials == {one.serial for one in place.house.config.inverters}
         assert {labels["site"] for labels, *_ in found} == {"barn"}
