@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from app.fields import BrokerConfig, Section, TopicPrefix, Url
 from app.inverters.opendtu import OpenDtuConfig, OpenDtuInverterConfig
 from app.meters import MeterConfig
+from app.prices import PriceConfig
 from app.yamlfile import ConfigError, Document, Problem, load_document
 
 __all__ = ["Config", "ConfigError", "load", "schema"]
@@ -93,6 +94,13 @@ class HttpConfig(Section):
     allowed_origins: tuple[Url, ...] = Field((), description="origins that a toggle may redirect to, besides Grafana's")
     allowed_hosts: tuple[str, ...] = Field((), description="more host names under which this page may be used")
 
+    @field_validator("token")
+    @classmethod
+    def _strong(cls, value: str) -> str:
+        if value and (len(value) < 8 or not value.isascii() or not value.isprintable() or " " in value):
+            raise ValueError("use at least 8 letters, digits or signs of ASCII, without spaces; or leave it empty")
+        return value
+
     @property
     def grafana(self) -> str:
         """Grafana's base URL."""
@@ -123,6 +131,7 @@ class Config(Section):
     meter: tuple[MeterConfig, ...] = Field(min_length=1, description="one meter, or a list that is summed")
     inverters: tuple[OpenDtuInverterConfig, ...] = Field(min_length=1, max_length=20)
     control: ControlConfig = ControlConfig()
+    price: PriceConfig | None = None
     influxdb: InfluxConfig | None = None
     http: HttpConfig = HttpConfig()
     log: LogConfig = LogConfig()

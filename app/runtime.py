@@ -72,6 +72,7 @@ class System:
         self._meter = MeterSlot([item.build(session) for item in config.meter])
         self._dtu = OpenDtu(config.opendtu, config.inverters, self._dtu_broker)
         self._actuator = Actuator([self._dtu])
+        self._price = config.price.build(session) if config.price is not None else None
         self._controller = Controller(control_settings(config))
         self._telemetry = Telemetry(config, self._hub, self._store, self._toggle_url)
         self._mqtt = MqttSurface(self._broker, config.mqtt.topic_prefix, self._hub, self._store, self.describe)
@@ -115,6 +116,8 @@ class System:
             "mqtt surface": self._mqtt.run,
             "telemetry": self._telemetry.run,
         }
+        if self._price is not None:
+            edges["price"] = self._price.run
         return edges if self._dtu_broker is self._broker else edges | {"mqtt of opendtu": self._dtu_broker.run}
 
     async def _loop(self) -> None:
@@ -145,6 +148,7 @@ class System:
             meter=self._meter.state,
             inverters=self._dtu.states(),
             settings=self._store.current,
+            price=self._price.state() if self._price is not None else None,
             gateways=(self._dtu.gateway(),),
             broker_connected=self._dtu_broker.connected,
         )

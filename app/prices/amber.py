@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import aiohttp
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
-from app.fields import Section
+from app.fields import Section, Url
 from app.meters.base import MAX_BODY_BYTES
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, PriceState
 from app.prices.base import PriceSource
@@ -35,16 +35,9 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 
 def _valid_token(value: Any) -> str:
     """The message does not repeat the value: it may be a mistyped secret."""
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value or " " in value:
+    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError("is empty or no Amber token (psk_…): make one at https://app.amber.com.au/developers")
     return value
-
-
-def _valid_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ValueError("is not a URL like https://api.amber.com.au/v1")
-    return value.rstrip("/")
 
 
 class AmberConfig(Section):
@@ -54,19 +47,29 @@ class AmberConfig(Section):
     token: Annotated[str, BeforeValidator(_valid_token)] = Field(repr=False)
     site_id: str = Field("", description="may be empty where the account has exactly one active site")
     export_threshold_c: float = Field(0.0, ge=0, le=1000, description="export only while it earns more than this")
-    base_url: Annotated[str, AfterValidator(_valid_url)] = "https://api.amber.com.au/v1"
+    base_url: Url = "https://api.amber.com.au/v1"
 
     def build(self, session: aiohttp.ClientSession) -> PriceSource:
         """The source for this account."""
         return Amber(self, session)
 
 
-class _Busy(DeviceUnavailable):
-    """Too many requests; ``wait_s`` where Amber says for how long."""
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The normalised prices of one interval."""
 
-    def __init__(self, wait_s: float | None) -> None:
-        super().__init__("Amber answers that there are too many requests (HTTP 429)")
-        self.wait_s = wait_s
+    price: PriceState
+    from_utc_s: float
+    until_utc_s: float
+
+    def at(self, utc_s: float) -> PriceState:
+        """The price of a moment. After its end it serves a little longer, as no more than an estimate."""
+        if utc_s < self.from_utc_s:
+            return PriceState(fault="Amber's current price begins in the future: check the clock of this computer")
+        if utc_s > self.until_utc_s + GRACE_S:
+            ended = datetime.fromtimestamp(self.until_utc_s, UTC)
+            return PriceState(fault=f"Amber's last price ended at {ended:%H:%M} UTC")
+        return replace(self.price, estimated=self.price.estimated or utc_s >= self.until_utc_s)
 
 
 class Amber:
@@ -92,7 +95,8 @@ class Amber:
     async def run(self) -> None:
         """Ask for ever, off the round seconds at which everybody asks."""
         while True:
-            await asyncio.sleep(await self.update() + random.uniform(0.0, 2.0))  # noqa: S311 - jitter, no secret
+            wait_s = await self.update()
+            await asyncio.sleep(wait_s + random.uniform(0.0, 2.0))  # noqa: S311 - jitter, no secret
 
     async def update(self) -> float:
         """Ask once; the seconds until the next question."""
@@ -141,6 +145,14 @@ class Amber:
             raise DeviceUnavailable("Amber does not answer with JSON") from None
 
 
+class _Busy(DeviceUnavailable):
+    """Too many requests; ``wait_s`` where Amber says for how long."""
+
+    def __init__(self, wait_s: float | None) -> None:
+        super().__init__("Amber answers that there are too many requests (HTTP 429)")
+        self.wait_s = wait_s
+
+
 def _check(status: int, headers: Mapping[str, str]) -> None:
     if status in (401, 403):
         raise DeviceAuthError(f"Amber refuses the token (HTTP {status}): check AMBER_TOKEN (price.token)")
@@ -164,26 +176,7 @@ def pace_s(headers: Mapping[str, str]) -> float:
 
 def _number(headers: Mapping[str, str], name: str) -> float | None:
     text = headers.get(name, "")
-    return float(text) if text.isascii() and text.isdigit() else None
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """The normalised prices of one interval."""
-
-    price: PriceState
-    from_utc_s: float
-    until_utc_s: float
-
-    def at(self, utc_s: float) -> PriceState:
-        """The price of a moment. After its end it serves a little longer, as no more than an estimate."""
-        if utc_s < self.from_utc_s:
-            return PriceState(fault="Amber's current price begins in the future: check the clock of this computer")
-        if utc_s > self.until_utc_s + GRACE_S:
-            return PriceState(
-                fault=f"Amber's last price ended at {datetime.fromtimestamp(self.until_utc_s, UTC):%H:%M} UTC"
-            )
-        return replace(self.price, estimated=self.price.estimated or utc_s >= self.until_utc_s)
+    return float(text) if text.isdecimal() else None
 
 
 def parse(document: Any) -> Offer:
@@ -192,12 +185,7 @@ def parse(document: Any) -> Offer:
     cost_c = _cents(feed_in)
     if cost_c is None:
         raise DeviceDataError("Amber gives no feed-in price: check in Amber's app that export is set up for this site")
-    try:
-        begin_s, end_s = (
-            (datetime.fromisoformat(feed_in[key]) - EPOCH).total_seconds() for key in ("startTime", "endTime")
-        )
-    except (KeyError, TypeError, ValueError):
-        begin_s = end_s = 0.0
+    begin_s, end_s = _utc_s(feed_in.get("startTime")), _utc_s(feed_in.get("endTime"))
     if not 0.0 < end_s - begin_s <= MAX_INTERVAL_S:
         raise DeviceDataError("Amber's feed-in price has no valid start and end")
     price = PriceState(
@@ -218,14 +206,23 @@ def _current(document: Any, channel: str) -> dict[str, Any]:
 
 def _cents(interval: dict[str, Any]) -> float | None:
     value = interval.get("perKwh")
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_PRICE_C
-    return float(value) if usable else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_PRICE_C:
+        return None
+    return float(value)
+
+
+def _utc_s(moment: Any) -> float:
+    """Unix time of an ISO time stamp; NaN for whatever else a service may send."""
+    try:
+        return (datetime.fromisoformat(moment) - EPOCH).total_seconds()
+    except (TypeError, ValueError):  # no text, no time stamp, or one without a time zone
+        return float("nan")
 
 
 def active_site(document: Any) -> str:
     """The account's one active site. Raises `DeviceDataError`, listing them where there are several."""
     sites = [site for site in document if isinstance(site, dict)] if isinstance(document, list) else []
-    active = [str(site.get("id", "")) for site in sites if site.get("status") == "active"]
+    active = [str(site.get("id") or "") for site in sites if site.get("status") == "active"]
     if len(active) > 1:
         raise DeviceDataError(f"set AMBER_SITE_ID (price.site_id) to one of the active sites: {', '.join(active[:10])}")
     if not active or not active[0]:

@@ -206,10 +206,10 @@ def test_bearer_tokens(given: str, matches: bool) -> None:
 
 
 def test_every_change_needs_a_token_where_one_is_set() -> None:
-    config = HttpConfig(token="sun")
+    config = HttpConfig(token="sunshine")
     for method in ("GET", "POST", "PUT"):
         with pytest.raises(RefusedError) as refused:
             verdict(method, headers(Host="pi"), config)
         assert refused.value.status == 401
-        assert verdict(method, headers(Host="pi", Authorization="Bearer sun"), config) is Verdict.ACT
+        assert verdict(method, headers(Host="pi", Authorization="Bearer sunshine"), config) is Verdict.ACT
     assert verdict("GET", headers(Host="pi"), config, signed=True) is Verdict.ACT

@@ -130,12 +130,14 @@ async def test_a_clean_stop_leaves_the_fail_safe_limit(installation: Installatio
 async def test_dry_run_computes_and_never_commands(installation: Installation) -> None:
     place = installation
     place.app.arguments = ("--dry-run",)
+    place.configure(log={"file": str(place.folder / "log" / "zero-export.log")})
     await place.app.start()
     status = await place.app.when(lambda s: s["mode"] == "limit" and s["setpoint_w"] is not None)
     assert status["dry_run"] is True
     await asyncio.sleep(3)
     assert await place.app.stop() == 0
     assert place.commands() == []
+    assert "limit: " in (place.folder / "log" / "zero-export.log").read_text()
 
 
 async def test_the_meter_going_away_fails_safe_and_its_return_recovers(installation: Installation) -> None:
