@@ -79,7 +79,10 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = _command(commands, "doctor", _doctor, "try each real device once and say what to do")
     doctor.add_argument(
-        "what", nargs="*", metavar="device", help="meter, inverter, mqtt or telemetry (default: all of them)"
+        "what",
+        nargs="*",
+        metavar="device",
+        help="meter, inverter, mqtt, price or telemetry (default: all that are configured)",
     )
     doctor.add_argument("--json", action="store_true", help="print the result as JSON")
 

@@ -16,10 +16,12 @@ from app.config import Config
 from app.inverters.opendtu import OpenDtu
 from app.meters.slot import MeterSlot
 from app.model import InverterState
+from app.prices import PriceConfig
 
-DEVICES = ("meter", "mqtt", "inverter", "telemetry")
+DEVICES = ("meter", "mqtt", "inverter", "price", "telemetry")
 METER_WAIT_S = 10.0
 BROKER_WAIT_S = 6.0
+PRICE_WAIT_S = 12.0
 INVERTER_WAIT_S = 12.0  # OpenDTU publishes every 5 s, later while its radio is busy
 
 
@@ -50,6 +52,8 @@ async def examine(config: Config, devices: list[str]) -> list[Check]:
         checks += await _meter(config)
     if "mqtt" in devices or "inverter" in devices:
         checks += await _mqtt(config, with_inverters="inverter" in devices)
+    if "price" in devices and config.price is not None:
+        checks.append(await _price(config.price))
     if "telemetry" in devices:
         checks.append(await _telemetry(config))
     return checks
@@ -168,6 +172,23 @@ def _inverter_check(state: InverterState) -> Check:
             values,
         )
     return Check("inverter", "ok", detail, values=values)
+
+
+async def _price(config: PriceConfig) -> Check:
+    async with aiohttp.ClientSession() as session:
+        source = config.build(session)
+        async with _running(source.run()):
+            await _until(
+                lambda: source.state().export_value_c is not None or source.state().fault is not None, PRICE_WAIT_S
+            )
+        price = source.state()
+    if price.export_value_c is None:
+        fault = price.fault or f"no price within {PRICE_WAIT_S:.0f} s"
+        return Check("price", "fail", fault, "Check the price section of config.yaml and the internet connection.")
+    words = "earns" if price.export_value_c >= 0 else "costs"
+    estimate = " (an estimate)" if price.estimated else ""
+    detail = f"{config.type}: export {words} {abs(price.export_value_c):.1f} c/kWh{estimate}"
+    return Check("price", "ok", detail, values=(("export_value_c", price.export_value_c),))
 
 
 async def _telemetry(config: Config) -> Check:

@@ -190,7 +190,7 @@ class System:
     async def _leave_limits(self) -> None:
         """What a clean stop leaves in the inverters (`control.exit_limit`)."""
         tick, how = self._hub.latest, self._config.control.exit_limit
-        regulating = tick is not None and tick.decision.mode not in (Mode.PAUSED, Mode.OPEN, Mode.NIGHT)
+        regulating = tick is not None and tick.decision.mode not in (Mode.PAUSED, Mode.NIGHT)
         await self._actuator.finish()
         if tick is None or not regulating or how == "keep" or self._config.control.dry_run:
             return
@@ -221,6 +221,7 @@ def control_settings(config: Config) -> ControlSettings:
         stale_fail_safe_s=control.stale_fail_safe_s,
         fail_safe_w=control.fail_safe_w,
         export_limit_w=control.export_limit_w,
+        export_threshold_c=config.price.export_threshold_c if config.price is not None else 0.0,
     )
 
 

@@ -29,6 +29,7 @@ class Controller:
         self._start_s = 0.0
         self._released: set[str] = set()
         self._load_w: float | None = None
+        self._opened = False
 
     def step(self, snapshot: Snapshot) -> Decision:
         """Decide what to command now."""
@@ -44,7 +45,9 @@ class Controller:
         return replace(decision, faults=faults)
 
     def _decide(self, snapshot: Snapshot, fresh: Freshness, units: list[Unit], resend: Limits) -> Decision:
-        aim = goal(snapshot.settings, snapshot.price, self._settings.export_limit_w)
+        own = self._settings
+        aim = goal(snapshot.settings, snapshot.price, own.export_limit_w, own.export_threshold_c, opened=self._opened)
+        self._opened = aim.mode is Mode.OPEN
         if aim.target_w is None:
             self._regulator.forget(snapshot.now_s)
             return self._release(snapshot, fresh, units, aim)

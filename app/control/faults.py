@@ -8,10 +8,10 @@ from dataclasses import replace
 from app.control.delivery import Delivery
 from app.control.observer import Observer
 from app.control.safety import Freshness, Trust
-from app.model import Decision, Fault, InverterState, Snapshot
+from app.model import Decision, Fault, InverterState, PriceState, Snapshot
 
 UNANSWERED_S = 45.0
-PATIENCE_S = {"broker": 3.0}  # connecting takes a moment, and is no fault
+PATIENCE_S = {"broker": 3.0, "price": 15.0}  # the first answer takes a moment, and is no fault
 DAYLIGHT_W = 20.0  # an inverter that went silent at more than this did not fall asleep
 
 
@@ -30,6 +30,7 @@ class FaultBook:
             *_links(snapshot),
             *(f for s in snapshot.inverters for f in _inverter(s, snapshot, delivery, observer)),
             *_minimum(snapshot, decision),
+            *_price(snapshot.price),
         ]
         begun = (snapshot.now_s, snapshot.utc_s)
         self._since = {fault.key: self._since.get(fault.key, begun) for fault in found}
@@ -100,6 +101,16 @@ def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
             "minimum",
             f"The house takes less than the inverters' minimum of {minimum_w:.0f} W: the rest is exported.",
             "Lower min_watt if your inverters stay stable there, or disable an inverter.",
+        )
+
+
+def _price(price: PriceState | None) -> Iterator[Fault]:
+    if price is not None and price.export_value_c is None:
+        why = price.fault or "no price has come yet"
+        yield Fault(
+            "price",
+            f"The price of export is unknown, so export stays closed: {why}.",
+            "Check AMBER_TOKEN, AMBER_SITE_ID, the internet connection and this computer's clock.",
         )
 
 

@@ -32,6 +32,7 @@ class ControlSettings:
     stale_fail_safe_s: float | None = None
     fail_safe_w: float | None = None
     export_limit_w: float | None = None
+    export_threshold_c: float = 0.0  # of the `price` section
     start_grace_s: float = 3.0  # how long to wait for live inverter data before a first, safe command
     good_readings_to_recover: int = 3
     integral_per_s: float = 0.08

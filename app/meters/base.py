@@ -87,15 +87,20 @@ def _loads(url: str, body: bytes) -> Any:
 
 def watts(value: Any, what: str) -> float:
     """A power that may be used: a finite number of plausible size. Raises `DeviceDataError` naming ``what``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise DeviceDataError(f"{what} is {value!r}, not a number of watts")
-    if abs(value) > MAX_POWER_W:
-        raise DeviceDataError(f"{what} is {value:g} W, which no house connection carries")
-    return float(value)
+    power_w = optional(value)
+    if power_w is None:
+        raise DeviceDataError(f"{what} is {str(value)[:40]!r}, not a number of watts")
+    if abs(power_w) > MAX_POWER_W:
+        raise DeviceDataError(f"{what} is {power_w:g} W, which no house connection carries")
+    return power_w
 
 
 def optional(value: Any) -> float | None:
     """A finite number, or None for whatever else a device may send."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # JSON knows no largest integer
+        return None
+    return number if math.isfinite(number) else None

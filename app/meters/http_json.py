@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import aiohttp
 from pydantic import AfterValidator, Field, model_validator
 
-from app.meters.base import Emit, Meter, PolledConfig, get_json, poll, watts
+from app.meters.base import Emit, Meter, PolledConfig, get_json, optional, poll, watts
 from app.model import DeviceDataError, Reading
 
 _UNITS = {"": 1.0, "w": 1.0, "kw": 1000.0, "mw": 0.001}
@@ -113,9 +113,8 @@ def _watts(value: Any, path: str, unit: str) -> float:
         if match[2]:
             factor = _UNITS[match[2].lower()]
         value = float(match[1].replace(",", "."))
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DeviceDataError(f"{path} is {value!r}, not a number of watts")
-    return watts(value * factor, path)
+    number = optional(value)
+    return watts(value if number is None else number * factor, path)
 
 
 @functools.cache

@@ -46,6 +46,7 @@ def test_the_power_is_found(keys: dict[str, Any], document: Any, power_w: float)
         ({"power": "off"}, "'off'"),
         ({"power": "5 VA"}, "'5 VA'"),
         ({"power": True}, "True"),
+        ({"power": 10**400}, "not a number"),
         ({"power": float("nan")}, "nan"),
         ({"power": 5e6}, "no house connection"),
         ([1, 2], "nothing at"),

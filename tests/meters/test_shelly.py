@@ -193,7 +193,8 @@ def test_a_gen1_em_exporting_is_negative() -> None:
 @pytest.mark.parametrize(
     ("em1", "text"),
     [
-        ({"id": 1}, "act_power of channel 1 is None"),
+        ({"id": 1}, "act_power of channel 1 is 'None'"),
+        ({"id": 0, "act_power": 10**400}, "not a number"),
         ({"id": 0, "act_power": 5.0, "errors": ["power_meter_failure"]}, "power_meter_failure"),
         ({"id": 0, "act_power": 1e9}, "no house connection carries"),
         ({"id": 0, "act_power": True}, "True"),

@@ -28,10 +28,12 @@ class Priced(Controller):
 class PricedHouse(ClosedLoop):
     """Two inverters in the sun, much more than the house takes."""
 
-    def __init__(self, export_limit_w: float | None = None) -> None:
+    def __init__(self, export_limit_w: float | None = None, export_threshold_c: float = 0.0) -> None:
         super().__init__(HouseConfig(seed=3, inverters=fleet(2)))
         self.house.sun_override, self.house.load_override_w = 0.9, 500.0
-        self.controller = self.priced = Priced(ControlSettings(export_limit_w=export_limit_w))
+        self.controller = self.priced = Priced(
+            ControlSettings(export_limit_w=export_limit_w, export_threshold_c=export_threshold_c)
+        )
         self.run(60)
 
     def amber_says(self, feed_in: Any, *, after_s: float = 30.0, **keys: Any) -> None:
@@ -99,3 +101,41 @@ def test_a_dead_meter_lowers_to_the_fail_safe_though_export_is_paid_up_to_a_cap(
     house.run(10)
     assert house.last.mode is Mode.FAIL_SAFE
     assert house.last.limit_w == pytest.approx(sum(state.min_w for state in house.driver.states()))
+
+
+def test_an_estimate_keeps_open_what_a_confirmed_price_opened() -> None:
+    """Each interval begins with an estimate: it closes at once, and does not open."""
+    house = PricedHouse()
+    house.amber_says(-10.7)
+    house.run(30)
+    house.amber_says(-9.0, estimate=True)
+    house.run(30)
+    assert house.last.mode is Mode.OPEN
+    house.amber_says(1.0, estimate=True)
+    house.run(30)
+    assert house.closed
+    house.amber_says(-9.0, estimate=True)
+    house.run(30)
+    assert house.closed
+    house.amber_says(-9.0)
+    house.run(30)
+    assert house.last.mode is Mode.OPEN
+
+
+def test_the_threshold_of_the_configuration_reaches_the_core() -> None:
+    house = PricedHouse(export_threshold_c=10.0)
+    house.amber_says(-10.0)
+    house.run(30)
+    assert house.closed
+    house.amber_says(-10.1)
+    house.run(30)
+    assert house.last.mode is Mode.OPEN
+
+
+def test_an_unknown_price_is_a_fault_after_a_moment() -> None:
+    house = PricedHouse()
+    assert [fault.key for fault in house.last.faults] == ["price"]
+    assert "no price has come yet" in house.last.faults[0].text
+    house.amber_says(-10.7)
+    house.run(2)
+    assert house.last.faults == ()
