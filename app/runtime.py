@@ -190,14 +190,22 @@ class System:
     async def _leave_limits(self) -> None:
         """What a clean stop leaves in the inverters (`control.exit_limit`)."""
         tick, how = self._hub.latest, self._config.control.exit_limit
-        regulating = tick is not None and tick.decision.mode not in (Mode.PAUSED, Mode.NIGHT)
+        # paused under the grid operator's cap has a target, and must not be left alone
+        released = tick is not None and tick.decision.mode is Mode.PAUSED and tick.decision.target_w is None
+        regulating = tick is not None and tick.decision.mode is not Mode.NIGHT and not released
         await self._actuator.finish()
         if tick is None or not regulating or how == "keep" or self._config.control.dry_run:
             return
         commands = exit_commands(tick.snapshot, how, self._config.control.fail_safe_w)
+        started_s = time.monotonic()
         self._actuator.send(commands)
         await self._actuator.finish()
-        log.info("left behind (%s): %s", how, ", ".join(f"{c.serial} {c.limit_w:.0f} W" for c in commands))
+        taken = {s.serial for s in self._dtu.states() if (s.commanded_at_s or 0.0) >= started_s}
+        done, failed = ([c for c in commands if (c.serial in taken) is sent] for sent in (True, False))
+        if done:
+            log.info("left behind (%s): %s", how, ", ".join(f"{c.serial} {c.limit_w:.0f} W" for c in done))
+        if failed:
+            log.warning("exit limit (%s) could not be sent to %s", how, ", ".join(c.serial for c in failed))
 
 
 def exit_commands(snapshot: Snapshot, how: str, fail_safe_w: float | None) -> list[Command]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from aiomqtt import Topic
 
@@ -46,9 +46,16 @@ class Wire:
 
 
 class ClosedLoop:
-    """A house under control. ``meter_answers``: set to False to lose the grid meter."""
+    """A house under control. ``meter_answers``: set to False to lose the grid meter; ``keys``: of every inverter."""
 
-    def __init__(self, config: HouseConfig, settings: ControlSettings | None = None) -> None:
+    def __init__(
+        self,
+        config: HouseConfig,
+        settings: ControlSettings | None = None,
+        *,
+        meter_interval_s: float = 1.0,
+        **keys: Any,
+    ) -> None:
         self.house = House(config)
         self.wire = Wire(self.house)
         self.settings = Settings()
@@ -57,10 +64,11 @@ class ClosedLoop:
         self._published = self.house.dtu.published
         self._reading: Reading | None = None
         self._good = 0
+        self._interval_s, self._due_s = meter_interval_s, 0.0
         self.driver = OpenDtu(
             OpenDtuConfig(),
             tuple(
-                OpenDtuInverterConfig(serial=inverter.config.serial, max_watt=inverter.model.rated_w)
+                OpenDtuInverterConfig(**{"serial": inverter.config.serial, "max_watt": inverter.model.rated_w} | keys)
                 for inverter in self.house.inverters
             ),
             cast(Broker, self.wire),
@@ -86,13 +94,15 @@ class ClosedLoop:
 
     def _step(self) -> None:
         now_s = self.house.now_s
-        self._good = self._good + 1 if self.meter_answers else 0
-        if self.meter_answers:
+        due = self.meter_answers and now_s >= self._due_s - 1e-6
+        self._good = self._good + due if self.meter_answers else 0
+        if due:
+            self._due_s = now_s + self._interval_s
             self._reading = Reading(self.house.meter.sample.power_w, now_s, UTC_0 + now_s)
         snapshot = Snapshot(
             now_s=now_s,
             utc_s=UTC_0 + now_s,
-            meter=MeterState(self._reading, None if self.meter_answers else "no answer", 1.0, self._good),
+            meter=MeterState(self._reading, None if self.meter_answers else "no answer", self._interval_s, self._good),
             inverters=self.driver.states(),
             settings=self.settings,
             gateways=(self.driver.gateway(),),

@@ -50,7 +50,7 @@ class Controller:
         self._opened = aim.mode is Mode.OPEN
         if aim.target_w is None:
             self._regulator.forget(snapshot.now_s)
-            return self._release(snapshot, fresh, units, aim)
+            return self._release(snapshot, fresh, units, resend, aim)
         self._released.clear()
         if not units:
             unheard = any(state.enabled and state.reachable is None for state in snapshot.inverters)
@@ -59,6 +59,8 @@ class Controller:
                 if unheard
                 else (Mode.NIGHT, "no inverter can be reached")
             )
+            if not any(state.enabled for state in snapshot.inverters):
+                reason = "every inverter is disabled in the configuration"
             return self._report(snapshot, fresh, mode, reason, [], aim.target_w)
         if fresh.trust is Trust.FAIL_SAFE:
             return self._fail_safe(snapshot, fresh, units, resend, aim)
@@ -71,12 +73,14 @@ class Controller:
 
     # -- the rungs below regulation ------------------------------------------------------------------
 
-    def _release(self, snapshot: Snapshot, fresh: Freshness, units: list[Unit], aim: Goal) -> Decision:
-        """Open the inverters: once each while paused, and kept open while the price says so."""
+    def _release(self, snapshot: Snapshot, fresh: Freshness, units: list[Unit], resend: Limits, aim: Goal) -> Decision:
+        """Open the inverters: once each while paused (again if that got lost), open while the price says so."""
         commands = []
         for unit in units:
             if unit.limit_w == unit.max_w:
                 self._released.add(unit.serial)
+                if unit.serial in resend:
+                    commands.append(Command(unit.serial, unit.max_w, "sent again: not acknowledged"))
             elif unit.ready_to_raise and not (aim.mode is Mode.PAUSED and unit.serial in self._released):
                 commands.append(Command(unit.serial, unit.max_w, aim.reason))
         return self._report(snapshot, fresh, aim.mode, aim.reason, commands, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from app.model import InverterState
@@ -11,12 +12,11 @@ RESEND_S = 30.0  # repeats of one value sooner than this can silence a Hoymiles 
 
 @dataclass(slots=True)
 class _Watch:
-    """The first sending of the value in question, and how often it went out since."""
+    """Since when commands have gone out without an acknowledgement, those commands, and the last echo of any."""
 
-    limit_w: float
     first_s: float
-    last_s: float
-    times: int = 1
+    sent: deque[tuple[float, float]]  # time and watts, oldest first
+    echo_s: float | None = None
 
 
 class Delivery:
@@ -32,30 +32,44 @@ class Delivery:
             return False
         watch = self._watched.get(state.serial)
         if watch is None:
-            watch = self._watched[state.serial] = _Watch(state.commanded_w, state.commanded_at_s, state.commanded_at_s)
-        if state.commanded_at_s > watch.last_s:
-            watch.times += 1
-            watch.last_s, watch.limit_w = state.commanded_at_s, state.commanded_w
-        return now_s - watch.last_s > RESEND_S + 2.5 * fleet
+            watch = self._watched[state.serial] = _Watch(state.commanded_at_s, deque(maxlen=32))
+        if not watch.sent or state.commanded_at_s > watch.sent[-1][0]:
+            watch.sent.append((state.commanded_at_s, state.commanded_w))
+        watch.echo_s = state.acked_at_s
+        while len(watch.sent) > 1 and any(_shows(state, at_s, limit_w) for at_s, limit_w in list(watch.sent)[:-1]):
+            watch.sent.popleft()  # that one, or a later one, has arrived: the gateway is only behind
+            watch.first_s = watch.sent[0][0]
+        return now_s - watch.sent[-1][0] > RESEND_S + 2.5 * fleet
 
     def unanswered_s(self, serial: str, now_s: float) -> float:
-        """How long this inverter's commands have been going without any acknowledgement."""
+        """How long this inverter's commands have been going while the gateway showed no acknowledgement.
+
+        A gateway that shows nothing at all is silent, which is another fault; OpenDTU is while its radio is busy.
+        """
         watch = self._watched.get(serial)
-        return now_s - watch.first_s if watch else 0.0
+        if watch is None:
+            return 0.0
+        return max(0.0, (now_s if watch.echo_s is None else watch.echo_s) - watch.first_s)
 
 
 def acknowledged(state: InverterState) -> bool:
-    """Whether the gateway shows the last command as acknowledged.
-
-    It stores absolute limits as per mille of the rated power, truncated, hence the tolerance.
-    """
-    if state.commanded_w is None or state.acked_at_s is None or state.commanded_at_s is None:
+    """Whether the gateway shows the last command as acknowledged."""
+    if state.commanded_w is None or state.commanded_at_s is None:
         return False
-    if state.acked_at_s < state.commanded_at_s:
+    return _shows(state, state.commanded_at_s, state.commanded_w)
+
+
+def _shows(state: InverterState, sent_s: float, limit_w: float) -> bool:
+    """Whether the gateway has shown this limit since it was sent.
+
+    It stores absolute limits as per mille of the rated power, truncated, hence the tolerance, and never more than
+    the rated power.
+    """
+    if state.acked_at_s is None or state.acked_at_s < sent_s:
         return False
     rated_w = state.rated_w or state.max_w
+    wanted_w = min(limit_w, rated_w)
+    tolerance_w = 0.002 * rated_w + 0.5
     if state.acked_w is not None:
-        return abs(state.acked_w - state.commanded_w) <= 0.002 * rated_w + 0.5
-    if state.acked_pct is not None:
-        return abs(state.acked_pct * rated_w / 100.0 - state.commanded_w) <= 0.002 * rated_w + 0.5
-    return False
+        return abs(state.acked_w - wanted_w) <= tolerance_w
+    return state.acked_pct is not None and abs(state.acked_pct * rated_w / 100.0 - wanted_w) <= tolerance_w

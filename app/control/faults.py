@@ -8,10 +8,11 @@ from dataclasses import replace
 from app.control.delivery import Delivery
 from app.control.observer import Observer
 from app.control.safety import Freshness, Trust
-from app.model import Decision, Fault, InverterState, PriceState, Snapshot
+from app.model import Decision, Fault, InverterState, Mode, PriceState, Snapshot
 
 UNANSWERED_S = 45.0
-PATIENCE_S = {"broker": 3.0, "price": 15.0}  # the first answer takes a moment, and is no fault
+PATIENCE_S = {"broker": 3.0, "price": 15.0, "export": 30.0}  # a first answer, and a cut, take a moment: no fault
+UNEXPLAINED_W = 50.0  # export of at least this much beyond the target
 DAYLIGHT_W = 20.0  # an inverter that went silent at more than this did not fall asleep
 
 
@@ -26,7 +27,7 @@ class FaultBook:
     ) -> tuple[Fault, ...]:
         """The faults that this step shows."""
         found = [
-            *_meter(fresh),
+            *_meter(fresh, decision),
             *_links(snapshot),
             *(f for s in snapshot.inverters for f in _inverter(s, snapshot, delivery, observer)),
             *_minimum(snapshot, decision),
@@ -38,19 +39,29 @@ class FaultBook:
         return tuple(replace(fault, since_utc_s=self._since[fault.key][1]) for fault in lasting)
 
 
-def _meter(fresh: Freshness) -> Iterator[Fault]:
+def _meter(fresh: Freshness, decision: Decision) -> Iterator[Fault]:
     if fresh.trust is Trust.FAIL_SAFE:
         yield Fault(
             "meter",
-            f"{_capital(fresh.reason)}. The inverters are lowered to be safe.",
+            f"{_capital(fresh.reason)}. {_consequence(decision)}",
             "Check the meter's power and network, then run: zero-export doctor meter",
         )
     elif fresh.reason and fresh.age_s is not None:
         yield Fault(
             "meter",
-            f"{_capital(fresh.reason)}. Limits are not raised until it is back.",
+            f"{_capital(fresh.reason)}. "
+            + (_consequence(decision) if decision.target_w is None else "Limits are not raised until it is back."),
             "If this stays, run: zero-export doctor meter",
         )
+
+
+def _consequence(decision: Decision) -> str:
+    """What a lost meter means now."""
+    if decision.mode is Mode.FAIL_SAFE:
+        return "The inverters are lowered to be safe."
+    if decision.target_w is None:
+        return "The inverters stay released; nothing is regulated now."
+    return "No inverter can be commanded now."
 
 
 def _links(snapshot: Snapshot) -> Iterator[Fault]:
@@ -74,7 +85,7 @@ def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, obse
             f"{state.name} cannot be reached; it may still be producing {state.ac.power_w:.0f} W.",
             "Check the radio link between OpenDTU and the inverter.",
         )
-    if state.reachable and delivery.unanswered_s(state.serial, snapshot.now_s) > UNANSWERED_S:
+    if state.reachable and _unanswered(state, snapshot, delivery):
         yield Fault(
             f"unanswered:{state.serial}",
             f"{state.name} has not acknowledged its limits for "
@@ -89,6 +100,11 @@ def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, obse
         )
 
 
+def _unanswered(state: InverterState, snapshot: Snapshot, delivery: Delivery) -> bool:
+    """Whether a command and its repetition had the time to arrive: on one radio, each limit takes two seconds."""
+    return delivery.unanswered_s(state.serial, snapshot.now_s) > UNANSWERED_S + 5.0 * len(snapshot.inverters)
+
+
 def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
     enabled = [state for state in snapshot.inverters if state.enabled and state.reachable]
     minimum_w = sum(state.min_w for state in enabled)
@@ -96,11 +112,22 @@ def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
         decision.grid_w is not None and decision.target_w is not None and decision.grid_w < decision.target_w - 10.0
     )
     at_minimum = decision.limit_w is not None and decision.limit_w <= minimum_w + 1.0
-    if enabled and exporting and at_minimum and decision.load_w is not None and decision.load_w < minimum_w:
+    if not exporting or decision.grid_w is None or decision.target_w is None:
+        return
+    if enabled and at_minimum and decision.load_w is not None and decision.load_w < minimum_w:
         yield Fault(
             "minimum",
             f"The house takes less than the inverters' minimum of {minimum_w:.0f} W: the rest is exported.",
-            "Lower min_watt if your inverters stay stable there, or disable an inverter.",
+            "Lower min_watt if your inverters stay stable there, or switch one off.",
+        )
+    elif (at_minimum or not enabled) and decision.grid_w < decision.target_w - UNEXPLAINED_W:
+        why = "every inverter is at its minimum" if enabled else "no inverter can be commanded"
+        yield Fault(
+            "export",
+            f"The house exports {-decision.grid_w:.0f} W although {why}: something else feeds in."
+            if decision.grid_w < 0.0
+            else f"The grid power stays below the target although {why}: something else feeds in.",
+            "Look for an inverter that is disabled here or cannot be reached, a battery, or a meter of the wrong sign.",
         )
 
 

@@ -8,6 +8,8 @@ does, the interval collapses at once.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.control.settings import ControlSettings
@@ -38,6 +40,15 @@ class Effect:
     after_w: float
 
 
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What was known of the power from ``at_s`` on, until a later report: ``power_w``, and what was in flight then."""
+
+    at_s: float
+    power_w: float
+    effects: Sequence[Effect]
+
+
 class InverterModel:
     """One inverter: its last proven power, the limit in force then, and commands in flight."""
 
@@ -48,6 +59,9 @@ class InverterModel:
         self._anchor_s = 0.0
         self._in_force_w: float | None = None
         self._pending: list[Sent] = []  # oldest first
+        self._past: deque[Belief] = deque(
+            maxlen=16
+        )  # earlier reports: a slow meter's reading may be older than the last
         self._resets = -1
         self._data_seq = -1
         self._sent_s: float | None = None
@@ -79,13 +93,31 @@ class InverterModel:
         """
         if self._anchor_w is None or to_s - self._anchor_s > STALE_POWER_S:
             return 0.0, self._possible_limit(to_s)
-        low = high = self._anchor_w
-        for effect in self._effects():
+        last = Belief(self._anchor_s, self._anchor_w, self._effects())
+        if last.at_s <= from_s or not self._past:
+            return self._range(last, from_s, to_s)
+        ranges = [self._range(belief, from_s, to_s) for belief in self._beliefs(last, from_s, to_s)]
+        return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+    def _beliefs(self, last: Belief, from_s: float, to_s: float) -> list[Belief]:
+        """Those that say something about the time span; a report that is newer than it says nothing."""
+        known = [b for b in (*self._past, last) if b.at_s <= to_s and to_s - b.at_s <= STALE_POWER_S]
+        before = [belief for belief in known if belief.at_s <= from_s]
+        return before[-1:] + [belief for belief in known if belief.at_s > from_s] or [last]
+
+    def _range(self, belief: Belief, from_s: float, to_s: float) -> tuple[float, float]:
+        low = high = belief.power_w
+        for effect in belief.effects:
             if to_s < effect.sent.at_s + self._lo_s:
                 break
             certain = from_s >= effect.sent.on_air_s + self._hi_s
             low, high = min(low, effect.after_w), effect.after_w if certain else max(high, effect.after_w)
         return low, high
+
+    def _remember(self) -> None:
+        """Keep what was known until now, for readings that are older than what comes."""
+        if self._anchor_w is not None:
+            self._past.append(Belief(self._anchor_s, self._anchor_w, self._effects()))
 
     def step_w(self) -> float:
         """How much AC power falls once everything in flight has come into force (negative: rises)."""
@@ -104,6 +136,7 @@ class InverterModel:
         effects = self._effects()
         if effects and self._anchor_w is not None:
             self._settle(at_s, effects[-1].after_w, effects[-1].sent)
+            self._past.clear()  # the reading itself has told
 
     @property
     def settled(self) -> bool:
@@ -149,19 +182,26 @@ class InverterModel:
             telling = last.before_w is not None and abs(last.before_w - last.after_w) >= SMALLEST_STEP_W
             arrived = abs(power_w - last.after_w) <= tolerance_w
             if telling and arrived:
+                self._remember()
                 self._settle(at_s, power_w, sent)
                 return
             if at_s < sent.on_air_s + self._hi_s:
                 return  # taken while a command was coming into force: says nothing certain
-            if telling and last.before_w is not None and abs(power_w - last.before_w) <= tolerance_w:
+            if telling and last.before_w is not None and _under_way(power_w, last.before_w, last.after_w, tolerance_w):
                 self._hi_s = min(LONGEST_DEAD_TIME_S, max(self._hi_s, at_s - sent.on_air_s + 2.0))
                 if at_s < sent.on_air_s + self._hi_s:
-                    return  # nothing has happened yet: this plant is slower than thought
+                    return  # it has not happened yet, or not all of it: this plant is slower than thought
+            self._remember()
             self._in_force_w = sent.limit_w
             self._pending = []
+            self._above = 0  # another limit, judged anew
+        else:
+            self._remember()
+        older = self._anchor_w is not None and at_s < self._anchor_s  # sampled before the meter showed the step
         self._anchor_s, self._anchor_w = at_s, power_w
         self.bound = self._in_force_w is not None and power_w >= 0.96 * self._in_force_w - 12.0
-        self._judge_obedience(power_w)
+        if not older:
+            self._judge_obedience(power_w)
 
     def _judge_obedience(self, power_w: float) -> None:
         limit_w = self._in_force_w
@@ -178,14 +218,21 @@ class InverterModel:
         limit_w, proven_s = sent.limit_w, at_s - sent.at_s + 2.0
         self._hi_s = max(self._least_hi_s, min(self._hi_s, 0.9 * self._hi_s + 0.1 * proven_s))
         self._pending = []
+        self._above = 0
         self._anchor_s, self._anchor_w, self._in_force_w = at_s, power_w, limit_w
         self.bound = power_w >= 0.96 * limit_w - 12.0
 
     def _lose_limit(self) -> None:
         self._pending = []
+        self._past.clear()
         self._in_force_w = self.limit_w = None
         self.bound = False
         self._above = 0
+
+
+def _under_way(power_w: float, before_w: float, after_w: float, tolerance_w: float) -> bool:
+    """Whether a step has not begun, or (down) is not yet complete. Of a rise the sun may have taken the rest."""
+    return abs(power_w - before_w) <= tolerance_w or after_w + tolerance_w < power_w < before_w
 
 
 class Observer:

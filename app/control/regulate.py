@@ -102,7 +102,8 @@ class Regulator:
         band_w = self._settings.deadband_w
         excess_w = sum(unit.power_w for unit in units) - ceiling.high_w
         if excess_w > band_w:
-            return _all(allocate.cut(units, excess_w), f"cut: {excess_w:.0f} W too much")
+            lowered = allocate.cut(units, excess_w)
+            return _all(lowered, f"cut: {excess_w:.0f} W too much") + _again(resend, lowered)
         tightened = allocate.tighten(units, self._surely_enough_w(len(units)), band_w)
         if tightened:
             return _all(tightened, "closing an unused ceiling to what the house takes")
@@ -110,8 +111,7 @@ class Regulator:
         raised = allocate.loosen(units, self._raise_to_w(now_s, units), band_w if calm else 2.0 * band_w)
         if raised:
             self._raised_s = now_s
-        again = {serial: limit_w for serial, limit_w in resend.items() if serial not in raised}
-        return _all(raised, "raise: the house takes more") + _all(again, "sent again: not acknowledged")
+        return _all(raised, "raise: the house takes more") + _again(resend, raised)
 
     def _surely_enough_w(self, fleet: int) -> float:
         """The highest ceiling since every inverter was heard: what lies above it nobody has needed.
@@ -139,6 +139,12 @@ def _bring_in(unknown: list[Unit], units: list[Unit], low_w: float) -> list[Comm
     known_w = sum(unit.ceiling_w for unit in units if unit.limit_w is not None)
     shares = allocate.spread(unknown, max(0.0, low_w - known_w))
     return [Command(u.serial, shares[u.serial], "its limit is unknown") for u in unknown if u.ready_to_cut]
+
+
+def _again(resend: Limits, changed: Limits) -> list[Command]:
+    """What was not acknowledged and is not replaced by something newer."""
+    again = {serial: limit_w for serial, limit_w in resend.items() if serial not in changed}
+    return _all(again, "sent again: not acknowledged")
 
 
 def _all(limits: Limits, reason: str) -> list[Command]:

@@ -24,6 +24,7 @@ from app.model import Ac, GatewayState, InverterState, Panel
 log = logging.getLogger(__name__)
 
 PUBLISH_INTERVAL_S = 5.0  # OpenDTU's default and the least that its page accepts
+_CHANNELS = tuple("0123456")  # 0 is AC, the others are DC inputs
 MAX_LIMIT_W = 6553.5  # OpenDTU encodes watts x 10 in 16 bits and does not check
 
 _AC_FIELDS = {
@@ -61,6 +62,11 @@ def _valid_serial(value: str) -> str:
     return value.lower()
 
 
+def _whole_tenths(value: float) -> float:
+    """Limits go out with one decimal: a maximum that cannot be sent exactly would never be seen as reached."""
+    return max(0.1, math.floor(value * 10.0 + 1e-6) / 10.0)
+
+
 class OpenDtuConfig(Section):
     """Where OpenDTU publishes."""
 
@@ -76,7 +82,7 @@ class OpenDtuInverterConfig(Section):
     type: Literal["opendtu"] = "opendtu"
     name: str = Field("", max_length=60)
     enabled: bool = Field(True, description="false: read and shown, never commanded")
-    max_watt: float = Field(gt=0, le=MAX_LIMIT_W, description="rated AC power")
+    max_watt: Annotated[float, Field(gt=0, le=MAX_LIMIT_W, description="rated AC power"), AfterValidator(_whole_tenths)]
     min_watt: float | None = Field(None, ge=0, description="lowest limit to send; default 3 %, at least 20 W")
     channels: int | None = Field(None, ge=1, le=6, description="DC inputs to record; default: all that are reported")
 
@@ -89,7 +95,8 @@ class OpenDtuInverterConfig(Section):
     @property
     def floor_w(self) -> float:
         """The lowest limit to send; far below it Hoymiles inverters oscillate or switch off."""
-        return self.min_watt if self.min_watt is not None else min(self.max_watt, max(20.0, 0.03 * self.max_watt))
+        lowest_w = self.min_watt if self.min_watt is not None else max(20.0, 0.03 * self.max_watt)
+        return min(self.max_watt, math.ceil(lowest_w * 10.0 - 1e-6) / 10.0)
 
 
 @dataclass(slots=True)
@@ -227,8 +234,10 @@ class OpenDtu:
                 inverter.label = _text(message.payload)
             return
         key = rest[0]
-        if group.isdigit() and key == "name":
-            inverter.panels.setdefault(int(group), {})["name"] = _text(message.payload) or None
+        channel = int(group) if group in _CHANNELS else None
+        if channel is not None and key == "name":
+            if 0 < channel <= (inverter.config.channels or 6):
+                inverter.panels.setdefault(channel, {})["name"] = _text(message.payload) or None
             return
         value = _number(message.payload)
         if value is None:
@@ -239,8 +248,8 @@ class OpenDtu:
             self._on_status(inverter, key, value, live=not message.retain)
         elif group == "radio" and key == "rssi":
             inverter.rssi_dbm = value
-        elif group.isdigit() and not message.retain and inverter.reachable is not False:
-            self._on_channel(inverter, int(group), key, value)
+        elif channel is not None and not message.retain and inverter.reachable is not False:
+            self._on_channel(inverter, channel, key, value)
 
     def _on_status(self, inverter: _Inverter, key: str, value: float, *, live: bool) -> None:
         if key == "reachable":

@@ -71,7 +71,7 @@ class Shelly:
         self._counters: Counters = (None, None)
         self._read_power: Callable[[], Awaitable[Power]] | None = None
         self._read_counters: Callable[[], Awaitable[Counters]] | None = None
-        self.model = "unknown"
+        self.model = self._told = "unknown"
 
     async def run(self, emit: Emit) -> None:
         """Emit a reading every ``interval_s``."""
@@ -127,7 +127,9 @@ class Shelly:
         else:
             self.model = str(about.get("model") or about.get("app") or "Gen2")
             read_power = await self._identify_rpc(about)
-        log.info("%s is a %s", self.name, self.model)
+        if self.model != self._told:
+            log.info("%s is a %s", self.name, self.model)
+            self._told = self.model
         self._read_power = read_power
         return read_power
 

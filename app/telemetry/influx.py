@@ -241,7 +241,7 @@ def _explain(error: ApiException, bucket: str) -> tuple[str, str]:
 
 def _cause(error: Exception) -> str:
     cause = getattr(error, "os_error", error)
-    return str(getattr(cause, "strerror", None) or cause or "no answer in time")
+    return getattr(cause, "strerror", None) or str(cause) or "no answer in time"
 
 
 def _message(error: ApiException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,11 +11,14 @@ from app.control import ControlSettings
 from app.model import Mode
 from app.simulator.fleet import fleet
 from app.simulator.house import HouseConfig
+from app.simulator.link import DtuConfig
 from tests.closed_loop import ClosedLoop
 
 
-def house(count: int = 1, dead_time_s: float = 1.0, settings: ControlSettings | None = None) -> ClosedLoop:
-    loop = ClosedLoop(HouseConfig(seed=3, inverters=fleet(count, dead_time_s)), settings)
+def house(
+    count: int = 1, dead_time_s: float = 1.0, settings: ControlSettings | None = None, **options: Any
+) -> ClosedLoop:
+    loop = ClosedLoop(HouseConfig(seed=3, inverters=fleet(count, dead_time_s)), settings, **options)
     loop.house.sun_override, loop.house.load_override_w = 0.9, 500.0
     return loop
 
@@ -216,3 +220,95 @@ def test_the_static_error_of_an_inverter_is_trimmed_away() -> None:
     loop.house.load_override_w = 180.0
     loop.run(180)
     assert held(loop, 20.0)
+
+
+def fault_keys(loop: ClosedLoop) -> set[str]:
+    """Every kind of fault that was ever shown."""
+    return {fault.key.partition(":")[0] for decision in loop.decisions for fault in decision.faults}
+
+
+def test_the_grid_operators_cap_binds_a_target_beyond_it() -> None:
+    loop = house(settings=ControlSettings(export_limit_w=200.0))
+    loop.settings = replace(loop.settings, target_point_w=-800.0)
+    loop.run(60)
+    assert loop.house.grid_w == pytest.approx(-200.0, abs=40.0)
+
+
+@pytest.mark.parametrize("interval_s", [5.0, 10.0, 30.0])
+@pytest.mark.parametrize("dead_time_s", [1.0, 3.0])
+def test_a_slow_meters_reading_is_not_mixed_with_later_telemetry(interval_s: float, dead_time_s: float) -> None:
+    loop = house(dead_time_s=dead_time_s, meter_interval_s=interval_s)
+    loop.run(90)
+    loop.house.load_override_w = 1200.0
+    loop.run(100)
+    loop.house.load_override_w = 300.0
+    highest_w = float("-inf")
+    for _ in range(100):
+        loop.run(1)
+        highest_w = max(highest_w, loop.house.grid_w)
+    assert held(loop)
+    assert highest_w < 50.0  # one cut was enough
+    assert not fault_keys(loop)
+
+
+def test_an_inverter_that_obeys_slowly_is_not_called_disobedient() -> None:
+    loop = ClosedLoop(HouseConfig(seed=1, inverters=fleet(1, 3.0)))
+    loop.run(900)
+    assert "disobeyed" not in fault_keys(loop)
+
+
+def test_a_maximum_above_the_rated_power_is_acknowledged_at_the_rated_power() -> None:
+    loop = house(max_watt=2000.0)
+    loop.house.load_override_w, loop.house.sun_override = 1800.0, 1.0
+    loop.run(60)
+    count = len(loop.house.dtu.received)
+    loop.run(120)
+    assert len(loop.house.dtu.received) == count
+    assert not fault_keys(loop)
+
+
+@pytest.mark.parametrize("count", [4, 20])
+def test_a_busy_radio_is_not_taken_for_commands_that_are_not_acknowledged(count: int) -> None:
+    loop = ClosedLoop(HouseConfig(seed=1, inverters=fleet(count), dtu=DtuConfig(up_since_s=3600.0)))
+    loop.run(200)
+    assert "unanswered" not in fault_keys(loop)
+
+
+def test_commands_that_are_never_acknowledged_are_told() -> None:
+    loop = house()
+    loop.run(30)
+    loop.house.dtu.drop_commands = True
+    loop.house.load_override_w = 800.0
+    loop.run(90)
+    assert "unanswered" in fault_keys(loop)
+
+
+def test_a_release_that_is_lost_is_sent_again_and_no_more() -> None:
+    loop = house(max_watt=1333.37)  # limits have one decimal
+    loop.run(60)
+    count = len(loop.house.dtu.received)
+    loop.house.dtu.drop_commands = True
+    loop.settings = replace(loop.settings, enabled=False)
+    loop.run(6)
+    loop.house.dtu.drop_commands = False
+    loop.run(120)
+    assert [float(message.payload) for message in list(loop.house.dtu.received)[count:]] == [1333.3, 1333.3]
+    assert loop.house.grid_w < -500.0
+
+
+def test_export_that_no_limit_can_end_is_told() -> None:
+    loop = house(2, enabled=False)
+    loop.run(60)
+    assert "export" in fault_keys(loop)
+    assert "disabled" in loop.last.reason
+
+
+def test_a_dead_meter_while_paused_is_told_as_what_it_is() -> None:
+    loop = house()
+    loop.settings = replace(loop.settings, enabled=False)
+    loop.run(20)
+    loop.meter_answers = False
+    loop.run(20)
+    [fault] = loop.last.faults
+    assert "stay released" in fault.text
+    assert loop.last.mode is Mode.PAUSED

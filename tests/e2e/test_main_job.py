@@ -127,6 +127,28 @@ async def test_a_clean_stop_leaves_the_fail_safe_limit(installation: Installatio
     assert sorted(place.commands()[count:]) == [("114180400002", 24.0), ("116180400001", 45.0)]
 
 
+async def test_a_clean_stop_while_paused_under_a_cap_leaves_the_fail_safe_limit_too(
+    installation: Installation,
+) -> None:
+    place = installation
+    place.configure(control={"export_limit_w": 200, "enabled": False})
+    await place.app.start()
+    await place.app.when(lambda status: status["mode"] == "paused" and (status["limit_w"] or 0.0) > 100.0)
+    count = len(place.commands())
+    assert await place.app.stop() == 0
+    assert sorted(place.commands()[count:])[-2:] == [("114180400002", 24.0), ("116180400001", 45.0)]
+
+
+async def test_an_exit_limit_that_does_not_arrive_is_not_called_left_behind(installation: Installation) -> None:
+    place = installation
+    await place.app.start()
+    await place.app.when(lambda status: status["mode"] == "limit")
+    await place.mosquitto.stop()
+    assert await place.app.stop() == 0
+    assert place.app.logged("could not be sent")
+    assert not place.app.logged("left behind")
+
+
 async def test_dry_run_computes_and_never_commands(installation: Installation) -> None:
     place = installation
     place.app.arguments = ("--dry-run",)

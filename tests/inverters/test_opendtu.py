@@ -249,3 +249,17 @@ def test_a_serial_without_quotes_is_understood() -> None:
 @pytest.mark.parametrize(("max_w", "floor_w"), [(1500, 45.0), (400, 20.0), (15, 15.0)])
 def test_the_default_minimum(max_w: float, floor_w: float) -> None:
     assert OpenDtuInverterConfig(serial=SERIAL, max_watt=max_w).floor_w == pytest.approx(floor_w)
+
+
+@pytest.mark.parametrize("group", ["\u00b2", "\u0667", "9", "9" * 5000])
+def test_a_channel_that_does_not_exist_is_ignored(group: str) -> None:
+    """A retained one would otherwise break every connection, or fill the memory."""
+    desk = Desk()
+    desk.hear(f"{SERIAL}/{group}/name", "x", retain=True)
+    desk.hear(f"{SERIAL}/{group}/power", "7")
+    assert desk.state.panels == ()
+
+
+def test_limits_have_one_decimal_and_so_has_their_range() -> None:
+    inverter = OpenDtuInverterConfig(serial=SERIAL, max_watt=1333.37, min_watt=33.31)
+    assert (inverter.floor_w, inverter.max_watt) == (33.4, 1333.3)

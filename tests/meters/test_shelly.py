@@ -109,6 +109,20 @@ async def test_what_is_no_valid_power_is_an_error_and_never_0(
         assert (await device.read()).power_w == pytest.approx(house.grid_w, abs=60.0)
 
 
+async def test_what_the_device_is_stands_in_the_log_once(
+    house: House, session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also while it answers with a fault every second, and is asked again every time what it is."""
+    caplog.set_level("INFO")
+    async with FakeShelly(house, "pro3em") as shelly:
+        device = meter(shelly, session)
+        shelly.fault = Fault.INVALID
+        for _ in range(3):
+            with pytest.raises(DeviceDataError):
+                await device.read()
+    assert caplog.text.count("is a SPEM") == 1
+
+
 @pytest.mark.parametrize("fault", [Fault.DOWN, Fault.HANG, Fault.HTTP_500])
 async def test_a_device_that_does_not_answer_is_named_with_the_time_it_was_given(
     fault: Fault, house: House, session: aiohttp.ClientSession

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from app.config import InfluxConfig
-from app.telemetry.influx import InfluxSink, line
+from app.telemetry.influx import InfluxSink, _cause, line
 from app.telemetry.points import Point
 from app.telemetry.projector import Projector
 from app.telemetry.rollup import Minute
@@ -323,3 +323,7 @@ async def test_a_token_that_appears_after_the_start_is_used(tmp_path: Path) -> N
     finally:
         await runner.cleanup()
     assert set(seen) == {"Token not-yet", "Token made-later"}
+
+
+def test_a_server_that_does_not_answer_is_told_so() -> None:
+    assert _cause(TimeoutError()) == "no answer in time"
