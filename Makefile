@@ -49,7 +49,10 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); echo "python3 cannot make a virtual environment; install it: sudo apt install python3-venv"; exit 1; }
 
 $(RUN): requirements.txt | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@echo "installing into $(VENV), once ..."
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@printf '#!/bin/sh\nPYTHONPATH="$(CURDIR)" exec "$(CURDIR)/$(VENV)/bin/python" -m app "$$@"\n' >$(VENV)/bin/zero-export
+	@chmod +x $(VENV)/bin/zero-export
 	@touch $@
 
 $(DEV): requirements-dev.txt | $(VENV)/bin/python

@@ -63,6 +63,7 @@ class Broker:
         self._greetings: list[Greeting] = []
         self._farewells: list[Callable[[], None]] = []
         self._client: aiomqtt.Client | None = None
+        self._met = False
         self.fault: str | None = None
 
     @property
@@ -92,7 +93,7 @@ class Broker:
         try:
             await client.publish(topic, payload, qos=qos, retain=retain, timeout=timeout_s)
         except (aiomqtt.MqttError, ValueError) as error:
-            log.warning("cannot publish to %s at %s: %s", topic, self.address, error)
+            log.debug("cannot publish to %s at %s: %s", topic, self.address, error)
             return False
         return True
 
@@ -100,13 +101,12 @@ class Broker:
         """Connect, dispatch and reconnect for ever."""
         pause_s = 1.0
         while True:
+            self._met = False
             try:
                 await self._session()
             except aiomqtt.MqttError as error:
                 self._down(_sentence(self.address, error))
-            else:
-                self._down(f"the MQTT broker at {self.address} closed the connection")
-            pause_s = 1.0 if self.fault is None else min(LONGEST_PAUSE_S, pause_s * 1.5)
+            pause_s = 1.0 if self._met else min(LONGEST_PAUSE_S, pause_s * 1.5)
             await asyncio.sleep(random.uniform(0.5, 1.0) * pause_s)  # noqa: S311 - jitter, no secret
 
     async def _session(self) -> None:
@@ -123,21 +123,16 @@ class Broker:
         ) as client:
             for topic_filter, _ in self._handlers:
                 await client.subscribe(topic_filter, qos=0)
-            self._client = client
-            if self.fault is not None:
-                log.info("the MQTT broker at %s is back", self.address)
-            self.fault = None
+            self._client, self._met = client, True
             log.info("connected to the MQTT broker at %s", self.address)
+            self.fault = None
+            greetings = asyncio.gather(*(greeting() for greeting in self._greetings))
             try:
-                async with asyncio.TaskGroup() as group:
-                    for greeting in self._greetings:
-                        group.create_task(_greet(greeting))
-                    async for message in client.messages:
-                        self._dispatch(message)
-                    raise aiomqtt.MqttError("disconnected")
-            except* aiomqtt.MqttError as errors:
-                raise errors.exceptions[0] from None
+                async for message in client.messages:
+                    self._dispatch(message)
+                raise aiomqtt.MqttError("it closed the connection")
             finally:
+                greetings.cancel()
                 self._client = None
                 for farewell in self._farewells:
                     farewell()
@@ -155,10 +150,6 @@ class Broker:
         if self.fault is None:
             log.warning("%s; trying again until it is back", sentence)
         self.fault = sentence
-
-
-async def _greet(greeting: Greeting) -> None:
-    await greeting()
 
 
 def _sentence(address: Address, error: aiomqtt.MqttError) -> str:

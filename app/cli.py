@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
@@ -63,12 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="the whole system with a simulated house behind the real protocols")
     demo.set_defaults(command=_demo)
     demo.add_argument("--host", default="127.0.0.1", help="address of the page (default: this machine only)")
-    demo.add_argument("--port", type=int, default=8080, help="port of the page (default: 8080)")
+    demo.add_argument("--port", type=_port, default=8080, help="port of the page (default: 8080)")
     demo.add_argument(
-        "--speed", type=float, default=1.0, metavar="N", help="the sun's day passes N times faster (default: 1)"
+        "--speed", type=_above_zero, default=1.0, metavar="N", help="the sun's day passes N times faster (default: 1)"
     )
     demo.add_argument(
-        "--seconds", type=float, metavar="N", help="stop by itself after N seconds (default: run until Ctrl-C)"
+        "--seconds", type=_above_zero, metavar="N", help="stop by itself after N seconds (default: run until Ctrl-C)"
     )
 
     demo.add_argument(
@@ -103,6 +104,22 @@ def _command(
         help="the configuration file (default: $CONFIG_PATH, else config.yaml)",
     )
     return command
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: use 1 to 65535")
+    return int(text)
+
+
+def _above_zero(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0.0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return number
 
 
 def _load(options: argparse.Namespace) -> Config:
@@ -143,7 +160,7 @@ def _demo(options: argparse.Namespace) -> int:
     try:
         from app.demo import demo  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        print(f"the demo needs {error.name}: pip install 'zero-export[demo]', or use make demo", file=sys.stderr)
+        print(f"the demo needs {error.name}: pip install '.[demo]' in the checkout, or use make demo", file=sys.stderr)
         return FAILURE
     logs.quiet()
     return asyncio.run(

@@ -34,7 +34,7 @@ async def demo(host: str, port: int, speed: float, seconds: float | None, data_d
         except ModuleNotFoundError as error:
             if error.name != "amqtt":
                 raise
-            return _fail("the demo's MQTT broker is not installed: pip install 'zero-export[demo]'")
+            return _fail("the demo's MQTT broker is not installed: pip install '.[demo]' in the checkout")
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return _fail(f"port {port} is in use already: stop what uses it, or choose another one with --port")

@@ -180,6 +180,7 @@ class Snapshot:
     price: PriceState | None = None
     gateways: tuple[GatewayState, ...] = ()
     broker_connected: bool = True
+    broker_fault: str | None = None
 
 
 class Mode(StrEnum):

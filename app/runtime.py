@@ -7,11 +7,11 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 import aiohttp
 
+from app import __version__
 from app.actuator import Actuator
 from app.api.http import HttpServer
 from app.api.links import toggle_url
@@ -34,14 +34,6 @@ LONGEST_TICK_S = 1.05  # the loop turns at least this often, with or without a r
 LINK_LIFETIME_S = 3600
 LINK_STEP_S = 900
 CLOSE_TIMEOUT_S = 5.0
-
-
-def app_version() -> str:
-    """The installed version, or that of a checkout."""
-    try:
-        return version("zero-export")
-    except PackageNotFoundError:
-        return "dev"
 
 
 async def run(config: Config, *, stop: asyncio.Event, on_ready: Callable[[str], None] | None = None) -> int:
@@ -81,7 +73,7 @@ class System:
             self._hub,
             self._store,
             self._telemetry.history.query,
-            version=app_version(),
+            version=__version__,
             site=config.site,
             faults=self._telemetry.faults,
         )
@@ -151,6 +143,7 @@ class System:
             price=self._price.state() if self._price is not None else None,
             gateways=(self._dtu.gateway(),),
             broker_connected=self._dtu_broker.connected,
+            broker_fault=self._dtu_broker.fault,
         )
 
     def describe(self, tick: Tick) -> dict[str, Any]:
@@ -159,7 +152,7 @@ class System:
             tick,
             self._store.current,
             now_s=time.monotonic(),
-            version=app_version(),
+            version=__version__,
             site=self._config.site,
             extra_faults=self._telemetry.faults(),
         )
@@ -214,7 +207,10 @@ def exit_commands(snapshot: Snapshot, how: str, fail_safe_w: float | None) -> li
     if how == "release":
         return [Command(state.serial, state.max_w, "exit") for state in states]
     shares = fail_safe_limits(states, fail_safe_w)
-    return [Command(serial, limit_w, "exit", urgent=True) for serial, limit_w in shares.items()]
+    lowest = {
+        s.serial: shares[s.serial] if s.commanded_w is None else min(shares[s.serial], s.commanded_w) for s in states
+    }
+    return [Command(serial, limit_w, "exit", urgent=True) for serial, limit_w in lowest.items()]
 
 
 def control_settings(config: Config) -> ControlSettings:
@@ -248,7 +244,7 @@ async def supervise(name: str, edge: Callable[[], Awaitable[None]]) -> None:
 
 def _log_changes(before: Decision | None, now: Decision) -> None:
     if before is None or before.mode is not now.mode:
-        log.info("%s: %s", now.mode, now.reason)
+        log.info("mode %s: %s", now.mode, now.reason)
     old = {fault.key: fault for fault in before.faults} if before else {}
     new = {fault.key: fault for fault in now.faults}
     for key in new.keys() - old.keys():

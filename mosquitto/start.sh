@@ -59,9 +59,6 @@ allow "$app" "read $solar/#" "write $solar/+/cmd/limit_nonpersistent_absolute" "
 if [ "${OPENDTU_ALLOW_POWER:-0}" = 1 ]; then
   printf 'topic write %s/+/cmd/power\n' "$solar" >>"$run/acl"
 fi
-for topic in ${MQTT_METER_TOPIC:-}; do
-  printf 'topic read %s\n' "$topic" >>"$run/acl"
-done
 
 # OpenDTU: its own telemetry, and the commands for it.
 allow "$opendtu" "write $solar/dtu/#" "write $solar/ac/#" "write $solar/dc/#" "write $solar/+/name" \
@@ -72,16 +69,6 @@ done
 
 # People and home automation: see everything, set what the web page can set.
 allow "$home" "read $zeropower/#" "write $zeropower/set/#" "read $solar/#"
-
-# A meter that speaks MQTT, where there is one.
-if [ -n "${METER_MQTT_PASSWORD:-}" ] && [ -n "${MQTT_METER_TOPIC:-}" ]; then
-  meter=${METER_MQTT_USERNAME:-meter}
-  user METER_MQTT_USERNAME "$meter" "$METER_MQTT_PASSWORD"
-  printf '\nuser %s\n' "$meter" >>"$run/acl"
-  for topic in $MQTT_METER_TOPIC; do
-    printf 'topic write %s\n' "$topic" >>"$run/acl"
-  done
-fi
 
 allow health "read \$SYS/broker/uptime"
 

@@ -109,6 +109,8 @@ class Controller:
         mode, reason = (Mode.STARTING, "waiting for the inverters' first reports") if wait else (goal.mode, goal.reason)
         if result.commands:
             reason = result.commands[0].reason
+        elif not wait:
+            reason = self._situation(reading.power_w - target_w, units) or reason
         decision = self._report(snapshot, fresh, mode, reason, result.commands, goal.target_w)
         return replace(
             decision,
@@ -117,6 +119,18 @@ class Controller:
             trim_i_w=result.terms.i_w,
             trim_d_w=result.terms.d_w,
         )
+
+    def _situation(self, error_w: float, units: Sequence[Unit]) -> str | None:
+        """Why nothing is commanded although the grid power is off its target; None where it is not."""
+        if abs(error_w) <= 3.0 * self._settings.deadband_w:
+            return None
+        if not all(self._observer[unit.serial].settled for unit in units):
+            return "waiting for the inverters to follow"
+        if error_w > 0.0 and not any(unit.bound and unit.ceiling_w < unit.max_w for unit in units):
+            return "the house takes all that the sun gives"
+        if error_w < 0.0 and all(unit.ceiling_w <= unit.min_w for unit in units):
+            return "every inverter is at its minimum"
+        return None
 
     def _still_starting(self, snapshot: Snapshot, units: Sequence[Unit]) -> bool:
         unheard = any(u.limit_w is None and not self._observer[u.serial].settled for u in units)

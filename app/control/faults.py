@@ -68,7 +68,7 @@ def _links(snapshot: Snapshot) -> Iterator[Fault]:
     if not snapshot.broker_connected:
         yield Fault(
             "broker",
-            "The MQTT broker is not connected: no limit can be sent.",
+            f"No limit can be sent: {snapshot.broker_fault or 'the MQTT broker is not connected'}.",
             "Check that Mosquitto runs and that mqtt.host, username and password are right.",
         )
     for gateway in snapshot.gateways:

@@ -138,7 +138,9 @@ def _bring_in(unknown: list[Unit], units: list[Unit], low_w: float) -> list[Comm
     """Command the inverters whose limit is unknown, within what the others leave of the safe ceiling."""
     known_w = sum(unit.ceiling_w for unit in units if unit.limit_w is not None)
     shares = allocate.spread(unknown, max(0.0, low_w - known_w))
-    return [Command(u.serial, shares[u.serial], "its limit is unknown") for u in unknown if u.ready_to_cut]
+    return [
+        Command(u.serial, shares[u.serial], "a first limit: until now it is unknown") for u in unknown if u.ready_to_cut
+    ]
 
 
 def _again(resend: Limits, changed: Limits) -> list[Command]:

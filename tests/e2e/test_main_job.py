@@ -159,7 +159,7 @@ async def test_dry_run_computes_and_never_commands(installation: Installation) -
     await asyncio.sleep(3)
     assert await place.app.stop() == 0
     assert place.commands() == []
-    assert "limit: " in (place.folder / "log" / "zero-export.log").read_text()
+    assert "mode limit: " in (place.folder / "log" / "zero-export.log").read_text()
 
 
 async def test_the_meter_going_away_fails_safe_and_its_return_recovers(installation: Installation) -> None:

@@ -19,7 +19,7 @@ from tests.conftest import free_port
 from tests.stack.compose import ROOT
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
-PASSWORDS = {"app": "app-pw", "opendtu": "dtu-pw", "home": "home-pw", "meter": "meter-pw"}
+PASSWORDS = {"app": "app-pw", "opendtu": "dtu-pw", "home": "home-pw"}
 LOGINS = {
     "MQTT_PASSWORD": PASSWORDS["app"],
     "OPENDTU_MQTT_PASSWORD": PASSWORDS["opendtu"],
@@ -92,5 +92,5 @@ def _wait_until_open(port: int, process: subprocess.Popen[str]) -> None:
 @pytest.fixture(scope="module")
 def broker() -> Iterator[StackBroker]:
     """One broker for a whole file of tests."""
-    with stack_broker(MQTT_METER_TOPIC="tele/meter/SENSOR", METER_MQTT_PASSWORD=PASSWORDS["meter"]) as running:
+    with stack_broker() as running:
         yield running

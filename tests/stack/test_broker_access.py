@@ -37,7 +37,6 @@ MAY_WRITE = [
     ("opendtu", "solar/116180400000/6/irradiation"),
     ("home", "zeropower/set/enabled"),
     ("home", "zeropower/set/target_point_w"),
-    ("meter", "tele/meter/SENSOR"),
 ]
 
 MAY_NOT_WRITE = [
@@ -48,7 +47,6 @@ MAY_NOT_WRITE = [
     ("app", "solar/116180400000/cmd/restart"),
     ("app", "solar/116180400000/0/power"),
     ("app", "solar/dtu/status"),
-    ("app", "tele/meter/SENSOR"),
     ("opendtu", LIMIT),
     ("opendtu", "solar/116180400000/cmd/power"),
     ("opendtu", "solar/116180400000/7/power"),
@@ -59,9 +57,6 @@ MAY_NOT_WRITE = [
     ("home", "solar/dtu/status"),
     ("home", "zeropower/status"),
     ("home", "zeropower/state/limit"),
-    ("meter", "zeropower/set/enabled"),
-    ("meter", LIMIT),
-    ("meter", "solar/116180400000/0/power"),
 ]
 
 MAY_READ = [
@@ -69,7 +64,6 @@ MAY_READ = [
     ("app", "opendtu", "solar/116180400000/0/power"),
     ("app", "app", LIMIT),  # a second controller would be heard
     ("app", "home", "zeropower/set/enabled"),
-    ("app", "meter", "tele/meter/SENSOR"),
     ("opendtu", "app", LIMIT),
     ("home", "app", "zeropower/state/grid_power"),
     ("home", "opendtu", "solar/ac/power"),
@@ -79,9 +73,6 @@ MAY_NOT_READ = [
     ("opendtu", "app", "zeropower/state"),
     ("opendtu", "home", "zeropower/set/enabled"),
     ("opendtu", "opendtu", "solar/ac/power"),
-    ("meter", "app", "zeropower/state"),
-    ("meter", "app", LIMIT),
-    ("home", "meter", "tele/meter/SENSOR"),
 ]
 
 
@@ -168,7 +159,7 @@ def test_the_health_check_is_content_with_this_broker_and_with_no_other(broker: 
 
 def test_passwords_are_hashed_and_nobody_else_can_read_them(broker: StackBroker) -> None:
     written = (broker.run / "passwd").read_text()
-    assert written.count(":$7$") == 5
+    assert written.count(":$7$") == 4
     assert not any(password in written for password in PASSWORDS.values())
     assert [oct(path.stat().st_mode & 0o777) for path in (broker.run, broker.run / "passwd")] == ["0o700", "0o600"]
 

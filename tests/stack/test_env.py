@@ -82,7 +82,7 @@ def test_secrets_left_empty_by_a_copy_of_the_example_are_filled_in(checkout: Pat
     printed = make_env(checkout)
     assert all(key in printed for key in SECRETS)
     assert all(values(checkout)[key] for key in SECRETS)
-    assert values(checkout)["METER_MQTT_PASSWORD"] == values(checkout)["HTTP_TOKEN"] == ""
+    assert values(checkout)["HTTP_TOKEN"] == ""
 
 
 def test_it_says_what_is_left_to_do_and_what_to_type_into_opendtu(checkout: Path) -> None:

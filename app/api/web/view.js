@@ -57,7 +57,7 @@ function renderGrid(status, elapsed) {
 
 function renderFlow(status) {
   text("pv", watts(status.pv_w));
-  text("pv-limit", known(status.limit_w) ? `up to ${watts(status.limit_w)}` : "");
+  text("pv-limit", known(status.limit_w) ? `limit ${watts(status.limit_w)}` : "");
   text("load", watts(status.load_w));
   text("grid-flow", watts(known(status.grid_w) ? Math.abs(status.grid_w) : null));
   stream("flow-pv", status.pv_w, 1);
