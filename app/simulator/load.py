@@ -35,10 +35,10 @@ ALWAYS: Span = (1e9, 1e9)
 # how often they are used is ours: a lively household at lunch time.
 APPLIANCES = (
     Appliance("fridge", 0, 90, (600, 900), (1200, 1800), ALWAYS, (0, 0), (45, 50), inrush_w=700),
-    Appliance("kettle", 1, 2000, ALWAYS, (0, 0), (120, 240), (500, 1500), (18, 22)),
+    Appliance("kettle", 1, 2000, ALWAYS, (0, 0), (120, 240), (500, 1500), (95, 110)),
     Appliance("washing machine", 2, 330, (12, 14), (3, 3), (1500, 2400), (2400, 5400), (2, 4)),
     Appliance("hob", 1, 1400, (9, 9), (11, 11), (240, 720), (900, 2400), (190, 220)),
-    Appliance("microwave", 0, 1150, (14, 14), (8, 8), (60, 180), (600, 2400), (640, 700)),
+    Appliance("microwave", 0, 1150, (14, 14), (8, 8), (60, 75), (600, 2400), (16, 18)),
     Appliance("oven", 2, 2200, (25, 25), (20, 20), (900, 1800), (3600, 7200), (1200, 1500)),
     Appliance("lights", 0, 60, (40, 400), (20, 90), ALWAYS, (0, 0), (30, 60)),
 )
