@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -75,7 +76,13 @@ async def get_json(session: aiohttp.ClientSession, url: str, timeout_s: float, *
     except TimeoutError:
         raise DeviceUnavailable(f"{url} does not answer within {timeout_s:g} s") from None
     except aiohttp.ClientError as error:
-        raise DeviceUnavailable(f"cannot reach {url}: {error}") from None
+        raise DeviceUnavailable(f"cannot reach {url}: {_cause(error)}") from None
+
+
+def _cause(error: aiohttp.ClientError) -> str:
+    """What the operating system says, where it said something; aiohttp's own words are for programmers."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number).lower() if isinstance(number, int) and number > 0 else str(error)
 
 
 def _loads(url: str, body: bytes) -> Any:
