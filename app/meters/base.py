@@ -82,7 +82,9 @@ async def get_json(session: aiohttp.ClientSession, url: str, timeout_s: float, *
 def _cause(error: aiohttp.ClientError) -> str:
     """What the operating system says, where it said something; aiohttp's own words are for programmers."""
     number = getattr(error, "errno", None)
-    return os.strerror(number).lower() if isinstance(number, int) and number > 0 else str(error)
+    if isinstance(number, int) and number > 0:
+        return os.strerror(number).lower()
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _loads(url: str, body: bytes) -> Any:
