@@ -121,8 +121,7 @@ class Broker:
             timeout=CONNECT_TIMEOUT_S,
             max_queued_incoming_messages=MAX_QUEUED,
         ) as client:
-            for topic_filter, _ in self._handlers:
-                await client.subscribe(topic_filter, qos=0)
+            await client.subscribe([(topic_filter, 0) for topic_filter, _ in self._handlers])
             self._client, self._met = client, True
             log.info("connected to the MQTT broker at %s", self.address)
             self.fault = None
