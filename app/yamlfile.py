@@ -145,15 +145,13 @@ def _scalar(node: yaml.Node, location: Location, document: Document) -> Any:
 
 
 def _expanded(node: yaml.Node, location: Location, document: Document, environment: dict[str, str]) -> Any:
-    """Replace variables; a plain (unquoted or not) scalar that was only variables gets YAML's type again."""
-    text, replaced = str(node.value), False
+    """Replace variables; what they give stays text, and the configuration's types read it."""
+    text = str(node.value)
 
     def value_of(match: re.Match[str]) -> str:
-        nonlocal replaced
         name = match["name"]
         if name is None:
             return "$"
-        replaced = True
         value = _variable(name, environment, document, location)
         if value:
             return value

@@ -114,7 +114,6 @@ class _Inverter:
     power_at_s: float | None = None
     utc_s: float | None = None
     updated_utc_s: float = 0.0
-    heard_s: float | None = None
     data_seq: int = 0
     limit_pct: float | None = None
     limit_w: float | None = None
@@ -242,8 +241,6 @@ class OpenDtu:
         value = _number(message.payload)
         if value is None:
             return
-        if not message.retain:
-            inverter.heard_s = self._clock()
         if group == "status":
             self._on_status(inverter, key, value, live=not message.retain)
         elif group == "radio" and key == "rssi":

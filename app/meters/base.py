@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import math
 import os
@@ -56,6 +57,11 @@ async def poll(read: Callable[[], Awaitable[Reading]], interval_s: float, emit: 
             emit(error)
         due = max(due + pause, loop.time() + 0.05)
         await asyncio.sleep(due - loop.time())
+
+
+def basic_login(username: str, password: str) -> str:
+    """The value of an Authorization header for HTTP Basic."""
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
 async def get_json(session: aiohttp.ClientSession, url: str, timeout_s: float, **request: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import re
 import time
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Literal
 import aiohttp
 from pydantic import AfterValidator, Field, model_validator
 
-from app.meters.base import Emit, Meter, PolledConfig, get_json, optional, poll, watts
+from app.meters.base import Emit, Meter, PolledConfig, basic_login, get_json, optional, poll, watts
 from app.model import DeviceDataError, Reading
 
 _UNITS = {"": 1.0, "w": 1.0, "kw": 1000.0, "mw": 0.001}
@@ -130,5 +129,5 @@ def _headers(config: HttpJsonConfig) -> dict[str, str]:
     if config.bearer_token:
         headers["Authorization"] = f"Bearer {config.bearer_token}"
     elif config.username:
-        headers["Authorization"] = "Basic " + base64.b64encode(f"{config.username}:{config.password}".encode()).decode()
+        headers["Authorization"] = basic_login(config.username, config.password)
     return headers

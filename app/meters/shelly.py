@@ -8,7 +8,6 @@ profile). Power is signed on all of them, positive is import.
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -18,7 +17,7 @@ import aiohttp
 from pydantic import Field, field_validator
 
 from app.fields import Host
-from app.meters.base import Emit, Meter, PolledConfig, get_json, optional, poll, watts
+from app.meters.base import Emit, Meter, PolledConfig, basic_login, get_json, optional, poll, watts
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
 
 log = logging.getLogger(__name__)
@@ -196,8 +195,7 @@ class Shelly:
     def _login(self, path: str) -> dict[str, Any]:
         user, password = self._config.username, self._config.password
         if not path.startswith("/rpc"):
-            basic = base64.b64encode(f"{user}:{password}".encode()).decode()
-            return {"headers": {"Authorization": f"Basic {basic}"}}
+            return {"headers": {"Authorization": basic_login(user, password)}}
         if self._digest is None:
             self._digest = aiohttp.DigestAuthMiddleware(user, password)
         return {"middlewares": (self._digest,)}

@@ -112,7 +112,6 @@ class Installation:
     shelly: FakeShelly
     dtu: FakeOpenDtu
     app: App
-    heard: list[tuple[str, str, bool]] = field(default_factory=list)
 
     def configure(self, **sections: Any) -> None:
         """Write `config.yaml`: the devices as they are, and what the test wants besides."""
