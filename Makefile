@@ -7,7 +7,7 @@ UV_LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --
 	--custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo env up down check test lint bench lock
+.PHONY: help demo env up down check simulate test lint bench baseline lock
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,6 +28,9 @@ down: ## stop the stack; all data stays
 check: $(RUN) ## is config.yaml right?
 	@$(VENV)/bin/python -m app check $(ARGS)
 
+simulate: $(DEV) ## the control law beside those of others, in simulated houses (ARGS="--short", "--plot steps.png")
+	@$(VENV)/bin/python -m app simulate $(ARGS)
+
 test: $(DEV) ## every test that this machine can run; skipped ones say what is missing (ARGS="tests/control -x")
 	$(VENV)/bin/python -m pytest $(ARGS)
 
@@ -39,6 +42,9 @@ lint: $(DEV) ## style, format, types, dashboards
 
 bench: $(DEV) ## measure the controller (ARGS)
 	$(VENV)/bin/python -m bench $(ARGS)
+
+baseline: $(DEV) ## accept what the law does now as the figures that must not get worse
+	$(VENV)/bin/python -m scripts.baseline
 
 lock: ## pin every dependency again after a change in pyproject.toml (needs uv)
 	$(UV_LOCK) --extra demo pyproject.toml -o requirements.txt

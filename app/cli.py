@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import logs
-from app.config import Config, ConfigError, load, schema
+from app.config import Config, ConfigError, RecorderConfig, load, schema
 from app.dotenv import environment_for
+from app.simulator import options as simulation
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no public name for it
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = _command(commands, "run", _run, "regulate (or watch, with --dry-run) until stopped")
     run.add_argument("--dry-run", action="store_true", help="compute, record and show, and never command an inverter")
+    run.add_argument("--record", action="store_true", help="keep every tick in data_dir/ticks, for replay")
 
     demo = commands.add_parser("demo", help="the whole system with a simulated house behind the real protocols")
     demo.set_defaults(command=_demo)
@@ -86,6 +88,34 @@ def _parser() -> argparse.ArgumentParser:
         help="meter, inverter, mqtt, price or telemetry (default: all that are configured)",
     )
     doctor.add_argument("--json", action="store_true", help="print the result as JSON")
+    doctor.add_argument(
+        "--step-test", action="store_true", help="measure how the inverters react: small steps on the real system"
+    )
+    doctor.add_argument(
+        "--serial", action="append", default=[], metavar="S", help="step only this inverter (default: all enabled ones)"
+    )
+
+    simulate = commands.add_parser(
+        "simulate",
+        help="a scoreboard: this law beside those of other projects in the same simulated houses",
+        description=simulation.TEXT,
+        epilog=simulation.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    simulate.set_defaults(command=_simulate)
+    simulation.add_to(simulate)
+
+    replay_text = "re-run the law on recorded ticks and show where it decides otherwise; exit code 1 where it does"
+    replay = commands.add_parser("replay", help=replay_text, description=replay_text)
+    replay.set_defaults(command=_replay)
+    replay.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="recorded files, or a folder of them (data_dir/ticks)"
+    )
+    replay.add_argument(
+        "--config", type=Path, help="use the control section of this configuration (default: as it was recorded)"
+    )
+    replay.add_argument("--json", action="store_true", help="print the result as JSON")
+    replay.add_argument("--all", action="store_true", help="show every difference (default: the first 10)")
 
     schema_command = commands.add_parser("schema", help="print the JSON Schema of config.yaml, for editors")
     schema_command.set_defaults(command=_schema)
@@ -132,6 +162,8 @@ def _run(options: argparse.Namespace) -> int:
     config = _load(options)
     if options.dry_run:
         config = config.model_copy(update={"control": config.control.model_copy(update={"dry_run": True})})
+    if options.record and config.recorder is None:
+        config = config.model_copy(update={"recorder": RecorderConfig()})
     try:
         logs.setup(config.log)
     except OSError as error:
@@ -191,14 +223,50 @@ def _doctor(options: argparse.Namespace) -> int:
         print(f"doctor: {unknown[0]!r} is none of {', '.join(doctor.DEVICES)}", file=sys.stderr)
         return BAD_CONFIG
     config = _load(options)
+    enabled = [inverter.serial for inverter in config.inverters if inverter.enabled]
+    strange = [serial for serial in options.serial if serial.lower() not in enabled]
+    if strange:
+        print(f"doctor: --serial {strange[0]!r} is none of {', '.join(enabled)}", file=sys.stderr)
+        return BAD_CONFIG
     logs.quiet()
-    checks = asyncio.run(doctor.examine(config, options.what or list(doctor.DEVICES)))
+    serials = [serial.lower() for serial in options.serial] or enabled
+    output = sys.stderr if options.json else sys.stdout
+    try:
+        checks = asyncio.run(
+            doctor.examine(
+                config,
+                options.what or list(doctor.DEVICES),
+                serials if options.step_test else [],
+                lambda line: print(line, file=output, flush=True),
+            )
+        )
+    except asyncio.CancelledError:
+        return FAILURE
     if options.json:
         print(json.dumps({"checks": [check.as_json() for check in checks]}, indent=1))
     else:
         for check in checks:
             print(check)
     return OK if all(check.status != "fail" for check in checks) else FAILURE
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from app.simulator import command  # noqa: PLC0415
+
+    return command.simulate(options)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from app import replay, runtime  # noqa: PLC0415
+
+    settings = runtime.control_settings(_load(options)) if options.config is not None else None
+    try:
+        report = replay.replay(options.files, settings, keep=None if options.all else replay.SHOWN)
+    except replay.RecordingError as error:
+        print(error, file=sys.stderr)
+        return BAD_CONFIG
+    print(json.dumps(report.as_json(), indent=1) if options.json else report)
+    return FAILURE if report.differing else OK
 
 
 def _schema(_options: argparse.Namespace) -> int:

@@ -121,6 +121,12 @@ class LogConfig(Section):
     backups: int = Field(3, ge=0, le=100)
 
 
+class RecorderConfig(Section):
+    """Every tick kept in files below ``data_dir``, for `zero-export replay`."""
+
+    max_mb: float = Field(64.0, ge=1, le=100_000, description="the oldest ticks are deleted beyond this size")
+
+
 class Config(Section):
     """The whole of `config.yaml`."""
 
@@ -133,6 +139,7 @@ class Config(Section):
     control: ControlConfig = ControlConfig()
     price: PriceConfig | None = None
     influxdb: InfluxConfig | None = None
+    recorder: RecorderConfig | None = Field(None, description="record ticks; default: not")
     http: HttpConfig = HttpConfig()
     log: LogConfig = LogConfig()
 
@@ -140,6 +147,11 @@ class Config(Section):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, dict) else value
+
+    @field_validator("recorder", mode="before")
+    @classmethod
+    def _named_is_wanted(cls, value: Any) -> Any:
+        return {} if value is None else value  # `recorder:` and nothing below it
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

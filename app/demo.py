@@ -16,9 +16,8 @@ from app.config import Config
 from app.simulator.devices import FakeOpenDtu, FakeShelly
 from app.simulator.fleet import fleet
 from app.simulator.house import Energy, House, HouseConfig
-from app.simulator.link import DtuConfig
 from app.simulator.models import MODELS
-from app.simulator.sun import SunConfig
+from app.simulator.parameters import DtuConfig, SunConfig
 
 LOCAL = "127.0.0.1"
 DAY_S = 86_400.0

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import aiohttp
 
 from app.broker import Address, Broker
+from app.checks import Check, running, until
 from app.config import Config
 from app.inverters.opendtu import OpenDtu
 from app.meters.slot import MeterSlot
 from app.model import InverterState
 from app.prices import PriceConfig
+from app.stepdoctor import Say, step_tests
 
 DEVICES = ("meter", "mqtt", "inverter", "price", "telemetry")
 METER_WAIT_S = 10.0
@@ -25,28 +24,10 @@ PRICE_WAIT_S = 12.0
 INVERTER_WAIT_S = 12.0  # OpenDTU publishes every 5 s, later while its radio is busy
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding. ``status`` is ok, warn or fail; ``values`` are the numbers behind the sentence."""
-
-    name: str
-    status: str
-    detail: str
-    next_step: str = ""
-    values: tuple[tuple[str, Any], ...] = ()
-
-    def __str__(self) -> str:
-        step = f"\n      next: {self.next_step}" if self.next_step else ""
-        return f"{self.status:4}  {self.name}: {self.detail}{step}"
-
-    def as_json(self) -> dict[str, Any]:
-        """The same for machines."""
-        step = {"next_step": self.next_step} if self.next_step else {}
-        return {"name": self.name, "status": self.status, **dict(self.values), "detail": self.detail, **step}
-
-
-async def examine(config: Config, devices: list[str]) -> list[Check]:
-    """Try the named devices, in their natural order."""
+async def examine(
+    config: Config, devices: Sequence[str], step: Sequence[str] = (), say: Say = lambda _line: None
+) -> list[Check]:
+    """Try the named devices, in their natural order; last, ``step`` the inverters with these serials."""
     checks: list[Check] = []
     if "meter" in devices:
         checks += await _meter(config)
@@ -56,6 +37,8 @@ async def examine(config: Config, devices: list[str]) -> list[Check]:
         checks.append(await _price(config.price))
     if "telemetry" in devices:
         checks.append(await _telemetry(config))
+    if step:
+        checks += await step_tests(config, step, say)
     return checks
 
 
@@ -65,8 +48,8 @@ async def _meter(config: Config) -> list[Check]:
 
 
 async def _one_meter(slot: MeterSlot, kind: str) -> Check:
-    async with _running(slot.run()):
-        await _until(lambda: slot.state.good_in_a_row >= 2 or (slot.state.fault is not None), METER_WAIT_S)
+    async with running(slot.run()):
+        await until(lambda: slot.state.good_in_a_row >= 2 or (slot.state.fault is not None), METER_WAIT_S)
     state = slot.state
     if state.reading is None or state.fault:
         fault = state.fault or f"no reading within {METER_WAIT_S:.0f} s"
@@ -91,18 +74,18 @@ async def _mqtt(config: Config, *, with_inverters: bool) -> list[Check]:
     echoed = asyncio.Event()
     probe = f"{mqtt.topic_prefix}/state/doctor"
     broker.subscribe(probe, lambda _message: echoed.set())
-    async with _running(broker.run()):
+    async with running(broker.run()):
         started_s = time.monotonic()
-        await _until(lambda: broker.connected or broker.fault is not None, BROKER_WAIT_S)
+        await until(lambda: broker.connected or broker.fault is not None, BROKER_WAIT_S)
         if not broker.connected:
             fault = broker.fault or f"no answer from the MQTT broker at {broker.address}"
             return [Check("mqtt", "fail", fault, "Check the mqtt section of config.yaml, and that Mosquitto runs.")]
         latency_ms = round(1000.0 * (time.monotonic() - started_s))
         await broker.publish(probe, "probe", qos=1)
-        await _until(echoed.is_set, 2.0)
+        await until(echoed.is_set, 2.0)
         checks = [_broker_check(broker, latency_ms, echoed.is_set(), probe)]
         if with_inverters:
-            await _until(lambda: all(state.power_at_s is not None for state in dtu.states()), INVERTER_WAIT_S)
+            await until(lambda: all(state.power_at_s is not None for state in dtu.states()), INVERTER_WAIT_S)
             checks += _inverter_checks(config, dtu)
     return checks
 
@@ -177,8 +160,8 @@ def _inverter_check(state: InverterState) -> Check:
 async def _price(config: PriceConfig) -> Check:
     async with aiohttp.ClientSession() as session:
         source = config.build(session)
-        async with _running(source.run()):
-            await _until(
+        async with running(source.run()):
+            await until(
                 lambda: source.state().export_value_c is not None or source.state().fault is not None, PRICE_WAIT_S
             )
         price = source.state()
@@ -238,20 +221,3 @@ async def _telemetry(config: Config) -> Check:
     return Check(
         "telemetry", "fail", f"InfluxDB at {influx.url} answers HTTP {status}", steps.get(status, "See InfluxDB's log.")
     )
-
-
-async def _until(condition: Callable[[], bool], timeout_s: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            while not condition():  # noqa: ASYNC110 - the conditions span several objects
-                await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -105,6 +105,7 @@ class InverterState:
     limit that the gateway echoes, None if it shows none.
     ``resets`` counts the events after which the limit must be taken as lost (inverter or gateway
     restarted, came back, lost its day yield); ``data_seq`` counts the answers of the inverter itself.
+    ``radio`` names the transmitter that it shares with others: commands on one wait for each other.
     """
 
     serial: str
@@ -127,6 +128,7 @@ class InverterState:
     rated_w: float | None = None
     rssi_dbm: float | None = None
     resets: int = 0
+    radio: str = ""
     note: str | None = None
 
 
@@ -169,6 +171,14 @@ class PriceState:
 
 
 @dataclass(frozen=True, slots=True)
+class StepTestRequest:
+    """Somebody wants the reaction of one inverter measured. ``number`` tells one request from the next."""
+
+    serial: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything the core may look at in one step; nothing else exists for it."""
 
@@ -181,6 +191,7 @@ class Snapshot:
     gateways: tuple[GatewayState, ...] = ()
     broker_connected: bool = True
     broker_fault: str | None = None
+    step_test: StepTestRequest | None = None
 
 
 class Mode(StrEnum):
@@ -217,13 +228,78 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a limit, as the grid meter showed it.
+
+    ``gain``: change of the grid power over change of the limit. ``dead_time_s``: from sending the limit to its effect,
+    the meter's own lag included; None where the step was not clearly seen.
+    """
+
+    from_w: float
+    to_w: float
+    gain: float
+    dead_time_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """How one inverter reacts to its limit. ``verdict`` is ok, warn or fail.
+
+    ``gain`` is about 1; negative: the meter sees the inverter the wrong way round; about 0: it does not see it.
+    ``reported_gain``: the same by the inverter's own reports. A ramp of None is faster than the meter shows.
+    ``phase`` counts from 1; None where it is not known, or all phases move alike.
+    """
+
+    verdict: str
+    text: str
+    next_step: str
+    gain: float
+    reported_gain: float | None = None
+    dead_time_s: float | None = None
+    dead_time_range_s: tuple[float, float] | None = None
+    ramp_down_w_per_s: float | None = None
+    ramp_up_w_per_s: float | None = None
+    phase: int | None = None
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def sign(self) -> int:
+        """1 where the meter and the inverter agree on the direction, -1 where not, 0 where no step was seen."""
+        return 0 if abs(self.gain) < 0.15 else 1 if self.gain > 0.0 else -1
+
+
+class Progress(StrEnum):
+    """How far a step test is."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class StepTestReport:
+    """A step test as it stands. ``text`` says what is going on, or why it failed; ``result`` is there once it is done."""
+
+    number: int
+    serial: str
+    name: str
+    state: Progress
+    text: str
+    next_step: str = ""
+    step: int = 0
+    steps: int = 0
+    result: StepResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The outcome of one step.
 
     ``pv_w`` is the last reported power, carried forward by the limits that came into force since.
     ``limit_w`` is the sum of the limits in force after ``commands`` (None while any is unknown),
     ``setpoint_w`` the site ceiling that the law asks for, ``load_w`` the estimated household load,
-    ``error_w`` = grid - target. ``trim_*`` are the PID terms in watts.
+    ``error_w`` = grid - target. ``trim_*`` are the PID terms in watts. ``dead_times``: by serial, the seconds that the
+    law reckons with.
     """
 
     mode: Mode
@@ -240,6 +316,8 @@ class Decision:
     trim_i_w: float | None = None
     trim_d_w: float | None = None
     faults: tuple[Fault, ...] = ()
+    dead_times: tuple[tuple[str, float], ...] = ()
+    step_test: StepTestReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import aiohttp
@@ -20,12 +22,16 @@ from app.api.status import status
 from app.broker import Address, Broker
 from app.config import Config
 from app.control import Controller, ControlSettings
+from app.control.commissioning import usable_dead_time_s
 from app.control.controller import fail_safe_limits
 from app.hub import Hub
 from app.inverters.opendtu import OpenDtu
+from app.learned import LearnedStore
 from app.meters.slot import MeterSlot
-from app.model import Command, Decision, Mode, Settings, Snapshot, Tick
+from app.model import Command, Decision, Mode, Settings, Snapshot, StepTestReport, Tick
+from app.recorder import Recorder
 from app.state import SettingsStore
+from app.steptests import StepTests
 from app.telemetry.recorder import Telemetry
 
 log = logging.getLogger(__name__)
@@ -65,7 +71,16 @@ class System:
         self._dtu = OpenDtu(config.opendtu, config.inverters, self._dtu_broker)
         self._actuator = Actuator([self._dtu])
         self._price = config.price.build(session) if config.price is not None else None
-        self._controller = Controller(control_settings(config))
+        self._learned = LearnedStore(config.data_dir / "learned.json")
+        settings = replace(control_settings(config), learned_dead_time_s=self._learned.dead_times())
+        self._controller = Controller(settings)
+        self._recorder = (
+            Recorder(config.data_dir / "ticks", config.recorder.max_mb, self._hub, site=config.site, settings=settings)
+            if config.recorder is not None
+            else None
+        )
+        enabled = [item.serial for item in config.inverters if item.enabled]
+        self._tests = StepTests(enabled, dry_run=config.control.dry_run)
         self._telemetry = Telemetry(config, self._hub, self._store, self._toggle_url)
         self._mqtt = MqttSurface(self._broker, config.mqtt.topic_prefix, self._hub, self._store, self.describe)
         self._http = HttpServer(
@@ -76,6 +91,7 @@ class System:
             version=__version__,
             site=config.site,
             faults=self._telemetry.faults,
+            tests=self._tests,
         )
         self._wake = self._meter.arrived
         self._store.on_change(lambda _settings, _source: self._wake.set())
@@ -107,9 +123,12 @@ class System:
             "mqtt": self._broker.run,
             "mqtt surface": self._mqtt.run,
             "telemetry": self._telemetry.run,
+            "learned": partial(self._learned.run, lambda: self._controller.learned),
         }
         if self._price is not None:
             edges["price"] = self._price.run
+        if self._recorder is not None:
+            edges["recorder"] = self._recorder.run
         return edges if self._dtu_broker is self._broker else edges | {"mqtt of opendtu": self._dtu_broker.run}
 
     async def _loop(self) -> None:
@@ -128,6 +147,7 @@ class System:
             if not self._config.control.dry_run:
                 self._actuator.send(decision.commands)
             step_s = time.perf_counter() - started_s
+            self._note(self._tests.take(decision.step_test))
             self._hub.publish(Tick(snapshot, decision, self._config.control.dry_run, step_s))
             _log_changes(before, decision)
             before = decision
@@ -144,7 +164,17 @@ class System:
             gateways=(self._dtu.gateway(),),
             broker_connected=self._dtu_broker.connected,
             broker_fault=self._dtu_broker.fault,
+            step_test=self._tests.request,
         )
+
+    def _note(self, test: StepTestReport | None) -> None:
+        """Keep what a step test that ended has measured."""
+        if test is None:
+            return
+        log.info("step test of %s: %s. %s", test.name, test.text, test.next_step)
+        dead_time_s = usable_dead_time_s(test.result) if test.result is not None else None
+        if test.result is not None and dead_time_s is not None:
+            self._learned.measured(test.serial, dead_time_s, len(test.result.steps))
 
     def describe(self, tick: Tick) -> dict[str, Any]:
         """The status document, as every surface shows it."""
@@ -165,12 +195,16 @@ class System:
 
     async def _close(self, edges: list[asyncio.Task[None]]) -> None:
         """Leave the configured limit behind, say goodbye, store what is left: each within a bounded time."""
-        for what, closing in (
+        steps = [
             ("exit limit", self._leave_limits()),
             ("goodbye", self._mqtt.close()),
             ("telemetry", self._telemetry.close()),
+            ("learned", self._learned.close(self._controller.learned)),
             ("page", self._http.stop()),
-        ):
+        ]
+        if self._recorder is not None:
+            steps.append(("recorder", self._recorder.close()))
+        for what, closing in steps:
             try:
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await closing

@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 
-from bench.core import steps_per_s
+from bench.core import simulated_day_s, steps_per_s
 from bench.process import broker_program, latencies, start_up, usage
 
 FLEETS = (1, 4, 20)
@@ -40,6 +40,8 @@ async def _measure(seconds: float, *, quiet: bool) -> dict[str, float]:
     for count in FLEETS:
         rate = steps_per_s(count)
         tell(f"core_steps_per_s_{count}", rate, f"core, {count:2} inverters: {rate:8.0f} steps/s")
+    day_s = simulated_day_s()
+    tell("simulated_day_s", day_s, f"simulator, 24 h of the household scenario: {day_s:.1f} s")
     start = await start_up(1)
     tell("first_command_s", start.command_s, f"start: first, safe command after {start.command_s:.1f} s")
     tell("regulating_s", start.regulating_s, f"start: export over after {start.regulating_s:.1f} s")

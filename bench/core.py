@@ -6,8 +6,11 @@ import time
 
 from app.control import Controller, ControlSettings
 from app.model import Ac, InverterState, MeterState, Reading, Settings, Snapshot
+from app.simulator.laws.catalogue import OURS
+from app.simulator.scoreboard import Case, Trial, play
 
 SECONDS = 2.0
+DAY_S = 86_400.0
 
 
 def steps_per_s(inverters: int) -> float:
@@ -29,6 +32,13 @@ def steps_per_s(inverters: int) -> float:
         limits.update({command.serial: (command.limit_w, now_s) for command in decision.commands})
         count += 1
     return count / spent_s
+
+
+def simulated_day_s() -> float:
+    """How long 24 hours of a simulated household take."""
+    started_s = time.perf_counter()
+    play((Case("household", DAY_S), Trial("household", 3.0, 1, OURS), True))
+    return time.perf_counter() - started_s
 
 
 def _state(serial: str, limits: dict[str, tuple[float, float]], now_s: float) -> InverterState:

@@ -55,7 +55,7 @@ class Changes:
             return self._pages.confirm(enabled=enabled, state=state, redirect=target, note=_NOTES[link])
         if link in (Link.EXPIRED, Link.FORGED) and not guard.is_browser(request.headers):
             raise RefusedError(403, f"the link is {link.value}: open the dashboard again, or leave exp and sig away")
-        if await _body(request):
+        if await body(request):
             raise RefusedError(400, "the toggle takes no body: give state and redirect in the URL, as in ?state=on")
         wanted = not self._store.current.enabled if state is None else state == "on"
         settings = self._store.update(enabled=wanted, source=_source(request, link))
@@ -66,7 +66,7 @@ class Changes:
         guard.verdict(request.method, request.headers, self._config)
         if request.content_type != "application/json":
             raise RefusedError(415, f"Content-Type {request.content_type!r} is not read here: send application/json")
-        wanted = parse_settings(await _body(request))
+        wanted = parse_settings(await body(request))
         settings = self._store.update(**wanted, source=_source(request, Link.NONE))
         return _settings(settings)
 
@@ -74,7 +74,7 @@ class Changes:
 def parse_settings(body: bytes) -> dict[str, Any]:
     """The changes that a JSON body asks for. Raises `RefusedError` (400) with what is wrong and what to send."""
     try:
-        data = json.loads(body, parse_constant=_no_constant)
+        data = json.loads(body, parse_constant=no_constant)
     except (ValueError, RecursionError):
         raise RefusedError(
             400, 'the body is not JSON: send for example {"enabled": true, "target_point_w": 15}'
@@ -86,11 +86,11 @@ def parse_settings(body: bytes) -> dict[str, Any]:
             case "enabled" if isinstance(value, bool):
                 continue
             case "enabled":
-                raise RefusedError(400, f"enabled {_shown(value)} is not true or false: send one of the two")
+                raise RefusedError(400, f"enabled {shown(value)} is not true or false: send one of the two")
             case "target_point_w":
                 _check_target(value)
             case _:
-                raise RefusedError(400, f"{_shown(key)} is not a setting: use enabled and target_point_w")
+                raise RefusedError(400, f"{shown(key)} is not a setting: use enabled and target_point_w")
     return cast("dict[str, Any]", data)
 
 
@@ -98,15 +98,17 @@ def _check_target(value: Any) -> None:
     low, high = TARGET_RANGE_W
     known = isinstance(value, int | float) and not isinstance(value, bool)
     if not known or not low <= value <= high or not math.isfinite(value):
-        text = f"target_point_w {_shown(value)} is not a number of watts: send one between {low:g} and {high:g}"
+        text = f"target_point_w {shown(value)} is not a number of watts: send one between {low:g} and {high:g}"
         raise RefusedError(400, text)
 
 
-def _no_constant(name: str) -> float:
+def no_constant(name: str) -> float:
+    """Refuse NaN and Infinity, which are no JSON."""
     raise ValueError(f"{name} is no JSON number")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value of a request, as short as a sentence can bear it."""
     return json.dumps(value)[:60]
 
 
@@ -117,7 +119,8 @@ def _one(request: web.Request, name: str) -> str | None:
     return values[0] if values else None
 
 
-async def _body(request: web.Request) -> bytes:
+async def body(request: web.Request) -> bytes:
+    """The body of a request that changes something. Raises `RefusedError` (408) where it does not come."""
     try:
         async with asyncio.timeout(BODY_S):
             return await request.read()

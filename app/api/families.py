@@ -57,6 +57,7 @@ FAMILIES = tuple(
         ("inverter_acked_limit_watts", "gauge", "Limit that the gateway shows as acknowledged.", "inverter.limit_w"),
         ("inverter_acked_limit_ratio", "gauge", "The same limit over the rated power.", "inverter.limit_pct"),
         ("inverter_max_watts", "gauge", "Highest limit."),
+        ("inverter_dead_time_seconds", "gauge", "From a limit to its effect, as now reckoned.", "inverter.dead_time_s"),
         ("inverter_voltage_volts", "gauge", "AC voltage.", "inverter.ac_voltage_v"),
         ("inverter_current_amperes", "gauge", "AC current.", "inverter.ac_current_a"),
         ("inverter_frequency_hertz", "gauge", "AC frequency.", "inverter.frequency_hz"),

@@ -21,10 +21,12 @@ from app.api.openapi import openapi
 from app.api.pages import Pages
 from app.api.series import Columns, columns
 from app.api.status import STALLED_S, status, tick_age_s
+from app.api.step_test import StepTestDesk
 from app.config import HttpConfig
 from app.hub import Hub
 from app.model import Fault, Tick
 from app.state import SettingsStore
+from app.steptests import StepTests
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class HttpServer:
         version: str,
         site: str,
         faults: Callable[[], tuple[Fault, ...]] = tuple,
+        tests: StepTests | None = None,
         clock: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
         heartbeat_s: float = HEARTBEAT_S,
@@ -77,6 +80,7 @@ class HttpServer:
         self._utc = utc
         self._pages = Pages()
         self._changes = Changes(config, store, self._pages, utc=utc)
+        self._tests = StepTestDesk(config, tests or StepTests(()))
         self._events = Events(hub, self._status, heartbeat_s=heartbeat_s)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
@@ -136,6 +140,9 @@ class HttpServer:
                 web.post("/api/toggle", self._changes.toggle),
                 web.put("/api/settings", self._changes.settings),
                 web.post("/api/settings", self._changes.settings),
+                web.get("/api/step-test", self._tests.get),
+                web.post("/api/step-test", self._tests.start),
+                web.delete("/api/step-test", self._tests.cancel),
                 web.get("/api/events", self._events.stream, allow_head=False),
                 web.get("/api/history", self._get_history),
                 web.get("/healthz", self._get_health),

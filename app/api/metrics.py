@@ -52,10 +52,11 @@ def _samples(
         yield "fault", {"key": fault.key}, 1.0
     if tick is None:
         return
+    dead_times = dict(tick.decision.dead_times)
     yield from _site(tick, now_s)
     yield from _meter(tick.snapshot.meter, now_s)
     for state in tick.snapshot.inverters:
-        yield from _inverter(state, now_s)
+        yield from _inverter(state, now_s, dead_times.get(state.serial))
         for panel in state.panels:
             yield from _panel(state.serial, panel)
     for gateway in tick.snapshot.gateways:
@@ -101,7 +102,7 @@ def _meter(meter: MeterState, now_s: float) -> Iterator[Sample]:
         yield "meter_phase_power_factor_ratio", labels, phase.power_factor
 
 
-def _inverter(state: InverterState, now_s: float) -> Iterator[Sample]:
+def _inverter(state: InverterState, now_s: float, dead_time_s: float | None) -> Iterator[Sample]:
     labels, ac = {"serial": state.serial, "name": state.name}, state.ac
     yield "inverter_enabled", labels, state.enabled
     yield "inverter_reachable", labels, state.reachable
@@ -114,6 +115,7 @@ def _inverter(state: InverterState, now_s: float) -> Iterator[Sample]:
     yield "inverter_acked_limit_watts", labels, state.acked_w
     yield "inverter_acked_limit_ratio", labels, _times(state.acked_pct, 0.01)
     yield "inverter_max_watts", labels, state.max_w
+    yield "inverter_dead_time_seconds", labels, dead_time_s
     yield "inverter_voltage_volts", labels, ac.voltage_v
     yield "inverter_current_amperes", labels, ac.current_a
     yield "inverter_frequency_hertz", labels, ac.frequency_hz

@@ -34,6 +34,11 @@ def _paths() -> Json:
             "post": _toggle("The same, from a form or script", {"200": _answer("The new state", "Enabled")}, refusals),
         },
         "/api/settings": {"put": _change(refusals), "post": _change(refusals)},
+        "/api/step-test": {
+            "get": _read("The step test that is running, or else the last one", "StepTests"),
+            "post": _start_test(refusals),
+            "delete": _cancel_test(refusals),
+        },
         "/api/events": {"get": _events()},
         "/api/history": {"get": _history()},
         "/healthz": {
@@ -105,6 +110,28 @@ def _change(refusals: Json) -> Json:
         "security": [{}, {"token": []}],
         "requestBody": {"required": True, "content": {"application/json": {"schema": ref("Change")}}},
         "responses": answers | refusals,
+    }
+
+
+def _start_test(refusals: Json) -> Json:
+    answers = {
+        "202": _answer("It was asked for", "StepTests"),
+        "409": _answer("One is running, or none is possible", "Error"),
+        "415": _answer("The body is not JSON", "Error"),
+    }
+    return {
+        "summary": "Measure how one inverter reacts to its limit",
+        "security": [{}, {"token": []}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": ref("Serial")}}},
+        "responses": answers | refusals,
+    }
+
+
+def _cancel_test(refusals: Json) -> Json:
+    return {
+        "summary": "Call the running step test off",
+        "security": [{}, {"token": []}],
+        "responses": {"200": _answer("The last one as it stands", "StepTests")} | refusals,
     }
 
 

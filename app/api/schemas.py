@@ -6,7 +6,7 @@ from typing import Any
 
 from app.api import series
 from app.api.status import STALLED_S
-from app.model import Mode
+from app.model import Mode, Progress
 from app.state import TARGET_RANGE_W
 
 Json = dict[str, Any]
@@ -82,6 +82,20 @@ def schemas() -> dict[str, Json]:
         "Panel": _panel(),
         "Gateway": _gateway(),
         "Price": _price(),
+        "StepTests": record(step_test=maybe("StepTest")),
+        "StepTest": _step_test(),
+        "StepResult": _step_result(),
+        "StepTrial": record(
+            **_watts("from_w", "to_w"),
+            gain=number("change of grid power over change of limit"),
+            dead_time_s=number("s"),
+        ),
+        "Serial": {
+            "type": "object",
+            "properties": {"serial": TEXT},
+            "required": ["serial"],
+            "additionalProperties": False,
+        },
         "Fault": record(key=TEXT, text=TEXT, next_step=TEXT, since=optional("string", "ISO 8601, UTC")),
         "Ages": record(
             tick_s=number("since the control loop last turned"),
@@ -111,6 +125,7 @@ def _status() -> Json:
         gateways=many(ref("Gateway")),
         price=maybe("Price"),
         broker_connected=optional("boolean"),
+        step_test=maybe("StepTest"),
         faults=many(ref("Fault")),
         ages=ref("Ages"),
         site=TEXT,
@@ -150,6 +165,7 @@ def _inverter() -> Json:
         acked_w=number("the limit that the gateway shows as acknowledged"),
         acked_age_s=number("since then"),
         **_watts("min_w", "max_w"),
+        dead_time_s=number("from a limit to its effect, as the law reckons now"),
         temperature_c=number("°C"),
         voltage_v=number("V"),
         frequency_hz=number("Hz"),
@@ -186,6 +202,36 @@ def _gateway() -> Json:
         temperature_c=number("°C"),
         heap_free_b=number("bytes"),
         fault=optional("string"),
+    )
+
+
+def _step_test() -> Json:
+    return record(
+        number={"type": "integer", "description": "tells one test from the next"},
+        serial=TEXT,
+        name=TEXT,
+        state={"type": "string", "enum": [state.value for state in Progress]},
+        text=TEXT | {"description": "what is going on, what was found, or why it failed"},
+        next_step=TEXT,
+        step={"type": "integer", "minimum": 0},
+        steps={"type": "integer", "minimum": 0},
+        result=maybe("StepResult"),
+    )
+
+
+def _step_result() -> Json:
+    return record(
+        verdict={"type": "string", "enum": ["ok", "warn", "fail"]},
+        dead_time_s=number("median of the steps down, the meter's lag included"),
+        dead_time_min_s=number("the shortest"),
+        dead_time_max_s=number("the longest"),
+        ramp_down_w_per_s=number("W/s; null: faster than the meter shows"),
+        ramp_up_w_per_s=number("W/s; null: faster than the meter shows"),
+        gain=number("change of grid power over change of limit, about 1"),
+        reported_gain=number("the same by the inverter's own reports"),
+        sign={"type": "integer", "enum": [-1, 0, 1], "description": "-1: the meter sees it the wrong way round"},
+        phase={"type": ["integer", "null"], "minimum": 1, "description": "of the meter, on which the inverter feeds"},
+        trials=many(ref("StepTrial")),
     )
 
 

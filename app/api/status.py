@@ -18,6 +18,8 @@ from app.model import (
     PriceState,
     Settings,
     Snapshot,
+    StepResult,
+    StepTestReport,
     Tick,
 )
 
@@ -37,14 +39,18 @@ def status(
     """Everything worth showing, as plain JSON values; what is unknown is None, and NaN never appears."""
     snapshot = tick.snapshot if tick else None
     decision = tick.decision if tick else _WAITING
+    dead_times = dict(decision.dead_times)
     return {
         **_headline(decision, settings),
         "dry_run": tick.dry_run if tick else False,
         "meter": _meter(snapshot.meter, now_s) if snapshot else None,
-        "inverters": [_inverter(state, now_s) for state in snapshot.inverters] if snapshot else [],
+        "inverters": [_inverter(one, now_s, dead_times.get(one.serial)) for one in snapshot.inverters]
+        if snapshot
+        else [],
         "gateways": [_gateway(state, now_s) for state in snapshot.gateways] if snapshot else [],
         "price": _price(snapshot.price) if snapshot and snapshot.price else None,
         "broker_connected": snapshot.broker_connected if snapshot else None,
+        "step_test": step_test(decision.step_test),
         "faults": [_fault(fault) for fault in all_faults(tick, now_s=now_s, extra=extra_faults)],
         "ages": _ages(snapshot, now_s),
         "site": site,
@@ -140,7 +146,7 @@ def _phase(phase: Phase) -> dict[str, Any]:
     }
 
 
-def _inverter(state: InverterState, now_s: float) -> dict[str, Any]:
+def _inverter(state: InverterState, now_s: float, dead_time_s: float | None) -> dict[str, Any]:
     ac = state.ac
     return {
         "serial": state.serial,
@@ -156,6 +162,7 @@ def _inverter(state: InverterState, now_s: float) -> dict[str, Any]:
         "acked_age_s": age_s(state.acked_at_s, now_s),
         "min_w": number(state.min_w),
         "max_w": number(state.max_w),
+        "dead_time_s": number(dead_time_s, 2),
         "temperature_c": number(ac.temperature_c),
         "voltage_v": number(ac.voltage_v),
         "frequency_hz": number(ac.frequency_hz),
@@ -202,6 +209,49 @@ def _price(price: PriceState) -> dict[str, Any]:
         "estimated": price.estimated,
         "valid_until_utc": iso(price.valid_until_utc_s),
         "fault": price.fault,
+    }
+
+
+def step_test(report: StepTestReport | None) -> dict[str, Any] | None:
+    """A step test as plain JSON values."""
+    if report is None:
+        return None
+    return {
+        "number": report.number,
+        "serial": report.serial,
+        "name": report.name,
+        "state": report.state.value,
+        "text": report.text,
+        "next_step": report.next_step,
+        "step": report.step,
+        "steps": report.steps,
+        "result": step_result(report.result) if report.result is not None else None,
+    }
+
+
+def step_result(result: StepResult) -> dict[str, Any]:
+    """What a step test found, as plain JSON values."""
+    low_s, high_s = result.dead_time_range_s or (None, None)
+    return {
+        "verdict": result.verdict,
+        "dead_time_s": number(result.dead_time_s),
+        "dead_time_min_s": number(low_s),
+        "dead_time_max_s": number(high_s),
+        "ramp_down_w_per_s": number(result.ramp_down_w_per_s),
+        "ramp_up_w_per_s": number(result.ramp_up_w_per_s),
+        "gain": number(result.gain),
+        "reported_gain": number(result.reported_gain),
+        "sign": result.sign,
+        "phase": result.phase,
+        "trials": [
+            {
+                "from_w": number(step.from_w),
+                "to_w": number(step.to_w),
+                "gain": number(step.gain),
+                "dead_time_s": number(step.dead_time_s),
+            }
+            for step in result.steps
+        ],
     }
 
 

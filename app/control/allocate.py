@@ -6,6 +6,7 @@ inverters that can carry it; the others keep theirs.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -33,7 +34,8 @@ class Unit:
 
     ``limit_w`` is the limit in force or in flight (None: unknown); ``power_w`` the most that it may be
     producing once what is in flight has come into force; ``bound``: the limit, not the sun, holds it;
-    ``ready_to_cut``/``ready_to_raise``: the radio may take another command for it.
+    ``ready_to_cut``/``ready_to_raise``: its last command is long enough ago. ``radio`` takes ``slots`` more commands
+    now without making a later one wait: one that is sent at once, and one after it.
     """
 
     serial: str
@@ -44,6 +46,8 @@ class Unit:
     bound: bool
     ready_to_cut: bool = True
     ready_to_raise: bool = True
+    radio: str = ""
+    slots: int = 1
 
     def clamp(self, limit_w: float) -> float:
         """The nearest limit that this inverter takes."""
@@ -56,9 +60,9 @@ class Unit:
 
     @property
     def reach_w(self) -> float:
-        """What it may deliver soon: its limit where that binds, otherwise a bit more than the sun gives now."""
+        """What it may deliver soon: what its limit gives where that binds, otherwise a bit more than the sun does."""
         if self.bound:
-            return self.ceiling_w
+            return self.power_w
         return min(self.ceiling_w, self.power_w + max(50.0, 0.25 * self.power_w))
 
 
@@ -93,12 +97,14 @@ def spread(units: Sequence[Ranged], total_w: float) -> Limits:
 def cut(units: Sequence[Unit], excess_w: float) -> Limits:
     """Take ``excess_w`` of power away, largest reducible power first."""
     limits: Limits = {}
+    taken: Counter[str] = Counter()
     for unit in sorted(units, key=lambda u: u.power_w - u.min_w, reverse=True):
-        if excess_w <= 0.0 or not unit.ready_to_cut or unit.limit_w is None:
+        if excess_w <= 0.0 or not unit.ready_to_cut or unit.limit_w is None or taken[unit.radio] >= unit.slots:
             continue
         limit_w = unit.clamp(unit.power_w - excess_w)
         if limit_w < unit.limit_w:
             limits[unit.serial] = limit_w
+            taken[unit.radio] += 1
             excess_w -= unit.power_w - limit_w
     return limits
 
@@ -124,17 +130,18 @@ def loosen(units: Sequence[Unit], ceiling_w: float, deadband_w: float) -> Limits
 
     Where none binds, the sun gives all it has; then the ceilings only follow the load at leisure.
     """
-    binding = [unit for unit in units if unit.bound]
-    used_w = sum(unit.reach_w if binding else unit.ceiling_w for unit in units)
-    deficit_w = ceiling_w - used_w
+    binding = [unit for unit in units if unit.bound and unit.ceiling_w < unit.max_w]
+    deficit_w = ceiling_w - sum(unit.reach_w if binding else unit.ceiling_w for unit in units)
     if deficit_w <= (deadband_w if binding else max(deadband_w, 40.0)):
         return {}
     limits: Limits = {}
+    taken: set[str] = set()
     for unit in sorted(binding or units, key=lambda u: u.max_w - u.ceiling_w, reverse=True):
-        if deficit_w <= 0.0 or not unit.ready_to_raise or unit.limit_w is None:
+        if deficit_w <= 0.0 or not unit.ready_to_raise or unit.limit_w is None or unit.radio in taken:
             continue
         limit_w = unit.clamp(unit.limit_w + deficit_w)
         if limit_w > unit.limit_w:
             limits[unit.serial] = limit_w
             deficit_w -= limit_w - unit.limit_w
+            taken.add(unit.radio)
     return limits

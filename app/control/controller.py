@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.control.allocate import Limits, Ranged, Unit, spread
+from app.control.commissioning import Commissioning
+from app.control.deadtime import DeadTime
 from app.control.delivery import Delivery
 from app.control.faults import FaultBook
-from app.control.observer import Observer
+from app.control.observer import RADIO_SLOT_S, Observer
 from app.control.policy import Goal, goal
 from app.control.regulate import Regulator
 from app.control.safety import Freshness, Ladder, Trust
 from app.control.settings import ControlSettings
 from app.model import Command, Decision, InverterState, Mode, Reading, Snapshot
+
+FOLLOW_UP_S = 4.0  # the first reading after a step shows part of it: so long a second command may follow the first
 
 
 class Controller:
@@ -25,10 +29,11 @@ class Controller:
         self._regulator = Regulator(settings, self._observer)
         self._delivery = Delivery()
         self._faults = FaultBook()
+        self._commissioning = Commissioning(settings)
+        self._serials: tuple[str, ...] = ()
         self._ladder: Ladder | None = None
         self._start_s = 0.0
         self._released: set[str] = set()
-        self._load_w: float | None = None
         self._opened = False
 
     def step(self, snapshot: Snapshot) -> Decision:
@@ -36,13 +41,24 @@ class Controller:
         if self._ladder is None:
             self._start_s = snapshot.now_s
             self._ladder = Ladder(self._settings, snapshot.now_s)
-        self._observer.update(snapshot.inverters, snapshot.meter.reading)
+        self._observer.update(snapshot.inverters, snapshot.meter.reading, snapshot.meter.interval_s)
         fresh = self._ladder.assess(snapshot.meter, snapshot.now_s)
         units = self._units(snapshot)
         resend = self._unconfirmed(snapshot, units)
         decision = self._decide(snapshot, fresh, units, resend)
         faults = self._faults.update(snapshot, fresh, decision, self._delivery, self._observer)
-        return replace(decision, faults=faults)
+        self._serials = tuple(state.serial for state in snapshot.inverters if state.enabled)
+        dead_times = tuple((serial, known.likely_s) for serial, known in self.learned.items())
+        decision = replace(decision, faults=faults, dead_times=dead_times)
+        report, measured = self._commissioning.close(snapshot, decision), self._commissioning.measured()
+        if measured is not None:
+            self._observer[measured[0]].dead_time = DeadTime(self._settings.dead_time_s, measured[1])
+        return replace(decision, step_test=report)
+
+    @property
+    def learned(self) -> dict[str, DeadTime]:
+        """What is known of the dead time of each inverter that may be commanded, by serial."""
+        return {serial: self._observer[serial].dead_time for serial in self._serials}
 
     def _decide(self, snapshot: Snapshot, fresh: Freshness, units: list[Unit], resend: Limits) -> Decision:
         own = self._settings
@@ -105,6 +121,10 @@ class Controller:
     ) -> Decision:
         target_w = 0.0 if goal.target_w is None else goal.target_w
         wait = self._still_starting(snapshot, units)
+        test = None if wait else self._commissioning.step(snapshot, goal)
+        if test is not None:
+            self._regulator.forget(snapshot.now_s)
+            return self._report(snapshot, fresh, goal.mode, test.reason, test.commands, goal.target_w)
         result = self._regulator.step(snapshot.now_s, reading, target_w, units, resend, wait=wait)
         mode, reason = (Mode.STARTING, "waiting for the inverters' first reports") if wait else (goal.mode, goal.reason)
         if result.commands:
@@ -114,7 +134,7 @@ class Controller:
         decision = self._report(snapshot, fresh, mode, reason, result.commands, goal.target_w)
         return replace(
             decision,
-            setpoint_w=result.ceiling.high_w if units else None,
+            setpoint_w=result.ceiling.watts if units else None,
             trim_p_w=result.terms.p_w,
             trim_i_w=result.terms.i_w,
             trim_d_w=result.terms.d_w,
@@ -143,21 +163,23 @@ class Controller:
 
     def _unit(self, state: InverterState, snapshot: Snapshot) -> Unit:
         model = self._observer[state.serial]
-        reading = snapshot.meter.reading
-        to_s = reading.at_s if reading is not None else snapshot.now_s
-        _, high_w = model.power(to_s - self._settings.meter_window_s, to_s)
         limit_w = model.limit_w
-        most_w = state.max_w if high_w is None else high_w
         since_s = snapshot.now_s - state.commanded_at_s if state.commanded_at_s is not None else float("inf")
+        in_flight = model.in_flight(snapshot.now_s)
+        backlog_s = self._observer.radio_free_s(state.radio) - snapshot.now_s
         return Unit(
             serial=state.serial,
             min_w=state.min_w,
             max_w=state.max_w,
             limit_w=limit_w,
-            power_w=most_w if limit_w is None else min(most_w, limit_w),
+            power_w=model.planned_w(),
             bound=model.bound,
-            ready_to_cut=since_s >= self._settings.cut_interval_s,
-            ready_to_raise=since_s >= self._settings.min_command_interval_s,
+            ready_to_cut=since_s >= self._settings.cut_interval_s and (in_flight <= 1 or since_s < FOLLOW_UP_S),
+            ready_to_raise=backlog_s <= 0.1
+            and since_s >= self._settings.min_command_interval_s
+            and in_flight <= (since_s < FOLLOW_UP_S),
+            radio=state.radio,
+            slots=2 if backlog_s <= 0.1 else 1 if backlog_s <= RADIO_SLOT_S + 0.1 else 0,
         )
 
     def _unconfirmed(self, snapshot: Snapshot, units: Sequence[Unit]) -> Limits:
@@ -172,30 +194,19 @@ class Controller:
         return resend
 
     def _pv_w(self, snapshot: Snapshot) -> float | None:
-        """What the sun gives now: the last reports, carried forward by the limits that came into force since.
+        """What the sun gives now: estimated for the inverters that are controlled, last reported for the others.
 
-        Of what it may be, the value that leaves the load as it was.
-        None while an inverter that may produce is unheard of. One that cannot be reached and never was is asleep:
-        that is 0 W, not unknown.
+        None while one that may produce is unheard of. One that cannot be reached and never was is asleep: that is 0 W.
         """
-        reading = snapshot.meter.reading
-        to_s = reading.at_s if reading is not None else snapshot.now_s
-        lows: list[float | None] = []
-        highs: list[float | None] = []
+        powers: list[float | None] = []
         for state in snapshot.inverters:
             if state.power_at_s is None:
-                unheard_w = 0.0 if state.reachable is False else None
-                lows.append(unheard_w)
-                highs.append(unheard_w)
-                continue
-            low, high = self._observer[state.serial].power(to_s, to_s)
-            lows.append(low)
-            highs.append(high)
-        least_w, most_w = _sum(lows), _sum(highs)
-        if least_w is None or most_w is None or reading is None:
-            return most_w
-        likely_w = (least_w + most_w) / 2.0 if self._load_w is None else self._load_w - reading.power_w
-        return min(most_w, max(least_w, likely_w))
+                powers.append(0.0 if state.reachable is False else None)
+            elif state.enabled and state.reachable and self._observer[state.serial].estimate_w is not None:
+                powers.append(self._observer[state.serial].estimate_w)
+            else:
+                powers.append(state.ac.power_w)
+        return _sum(powers)
 
     # -- the answer ----------------------------------------------------------------------------------
 
@@ -211,7 +222,7 @@ class Controller:
         reading = snapshot.meter.reading if fresh.trust is not Trust.FAIL_SAFE else None
         grid_w = reading.power_w if reading is not None else None
         pv_w = self._pv_w(snapshot)
-        self._load_w = max(0.0, grid_w + pv_w) if grid_w is not None and pv_w is not None else None
+        load_w = max(0.0, grid_w + pv_w) if grid_w is not None and pv_w is not None else None
         sent = {command.serial: command.limit_w for command in commands}
         limits = [sent.get(s.serial, self._observer[s.serial].limit_w) for s in snapshot.inverters if s.enabled]
         return Decision(
@@ -221,7 +232,7 @@ class Controller:
             target_w=target_w,
             grid_w=grid_w,
             pv_w=pv_w,
-            load_w=self._load_w,
+            load_w=load_w,
             limit_w=_sum(limits),
             error_w=grid_w - target_w if grid_w is not None and target_w is not None else None,
         )

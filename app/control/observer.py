@@ -1,73 +1,63 @@
-"""What each inverter may be producing right now, given old telemetry and commands in flight.
+"""The household load, from grid readings that are fresh and inverter reports that are old.
 
-Telemetry is seconds old and the dead time from a limit to its effect is uncertain, so power is known as
-an interval. The law raises on the lower end and cuts on the upper end: what is certain under every dead
-time in the range. When the grid meter shows the very step that a command should cause, or telemetry
-does, the interval collapses at once.
+What an inverter gives now lies between bounds: a limit takes effect somewhere within the learned range of dead times,
+and a raise only as far as the sun goes. Of all the loads that this allows, the household is taken to have the one
+nearest to what it had before: it moves only as far as the evidence forces it to.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import math
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from app.control.deadtime import CANDIDATES_S, DeadTime
 from app.control.settings import ControlSettings
+from app.control.trajectory import Anchor, Sent, Trajectory
 from app.model import InverterState, Reading
 
 STALE_POWER_S = 180.0  # 20 inverters on one radio are each heard every 100 s; older says nothing any more
-STEP_TOLERANCE = 0.1  # a step is recognised when the meter shows it this exactly
-LONGEST_DEAD_TIME_S = 25.0
 RADIO_SLOT_S = 2.0  # OpenDTU's radio is busy this long with each limit
+SLOW_METER_S = 2.5  # slower ones may average over their interval, or not
+LONGEST_CUT_S = 60.0
+EXPORT_W, STUBBORN_READINGS = 25.0, 2.5  # so much export, unchanged for so long after a cut should have ended it
+RELAX_S = 30.0  # what nothing but the calm of the household speaks for is given up within about so long
+REPORT_LAG_S = 3.0  # an inverter's report may be this much older than it says
 SMALLEST_STEP_W = 60.0  # a smaller step is not told from the house's own noise
+RAMP_UP_PER_S, RAMP_DOWN_PER_S = 0.2, 1.0  # of rated power: the grid profile that Hoymiles inverters carry
+SKY_PER_S = 0.03  # of rated power: how fast the sun moves an inverter that no limit holds, until that was seen
+CALM_SKY_PER_S = 0.002  # and at least
+
+
+Spans = tuple[float, float, float, float]  # begin and end of an earlier reading's span of time, and of a later one's
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """A command in flight: when it left us, and when at the latest the radio, busy with others, took it up."""
+class Span:
+    """Bounds of a power in watts, and what it is where nothing speaks against what was reported last."""
 
-    at_s: float
-    on_air_s: float
-    limit_w: float
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What a command in flight does to AC power: from ``before_w`` (None: unknown) to ``after_w``."""
-
-    sent: Sent
-    before_w: float | None
-    after_w: float
-
-
-@dataclass(frozen=True, slots=True)
-class Belief:
-    """What was known of the power from ``at_s`` on, until a later report: ``power_w``, and what was in flight then."""
-
-    at_s: float
-    power_w: float
-    effects: Sequence[Effect]
+    low_w: float
+    high_w: float
+    nominal_w: float
 
 
 class InverterModel:
-    """One inverter: its last proven power, the limit in force then, and commands in flight."""
+    """One inverter: what is known of its power, its commands in flight, its dead time."""
 
-    def __init__(self, settings: ControlSettings) -> None:
-        self._lo_s, self._hi_s = settings.dead_time_s
-        self._least_hi_s = self._hi_s
-        self._anchor_w: float | None = None
-        self._anchor_s = 0.0
-        self._in_force_w: float | None = None
-        self._pending: list[Sent] = []  # oldest first
-        self._past: deque[Belief] = deque(
-            maxlen=16
-        )  # earlier reports: a slow meter's reading may be older than the last
+    def __init__(self, settings: ControlSettings, state: InverterState) -> None:
+        self._max_w = state.max_w
+        self.dead_time = DeadTime(settings.dead_time_s, settings.learned_dead_time_s.get(state.serial))
+        self.path = Trajectory(state.rated_w or state.max_w, RAMP_UP_PER_S, RAMP_DOWN_PER_S)
         self._resets = -1
         self._data_seq = -1
         self._sent_s: float | None = None
         self._above = 0
+        self._sky_w_per_s = SKY_PER_S * state.max_w
+        self._seen_s = float("-inf")  # the meter has shown the commands on air until then come into force
+        self.cut_s = float("-inf")  # when the last command went on air, if it lowers the limit
         self.limit_w: float | None = None
-        self.bound = False
+        self.estimate_w: float | None = None  # what it most likely gave in the span of the last reading
 
     def observe(self, state: InverterState, radio_free_s: float) -> float:
         """Take in what the driver knows now; returns when the radio will be free."""
@@ -77,192 +67,338 @@ class InverterModel:
             self._sent_s = state.commanded_at_s
         if state.commanded_at_s is not None and state.commanded_at_s != self._sent_s and state.commanded_w is not None:
             self._sent_s = state.commanded_at_s
-            on_air_s = max(state.commanded_at_s, radio_free_s)
-            radio_free_s = on_air_s + RADIO_SLOT_S
-            self._pending = [*self._pending[-3:], Sent(state.commanded_at_s, on_air_s, state.commanded_w)]
+            waiting = self.path.withdraw(state.commanded_at_s)  # OpenDTU sends the newest only
+            on_air_s = max(state.commanded_at_s, radio_free_s) if waiting is None else waiting.on_air_s
+            radio_free_s = max(radio_free_s, on_air_s + RADIO_SLOT_S)
+            self.path.send(Sent(state.commanded_at_s, on_air_s, state.commanded_w))
+            lowered = self.limit_w is None or state.commanded_w < self.limit_w
+            self.cut_s = on_air_s if lowered else float("-inf")
             self.limit_w = state.commanded_w
         if state.data_seq != self._data_seq and state.power_at_s is not None and state.ac.power_w is not None:
             self._data_seq = state.data_seq
-            self._note_power(state.power_at_s, max(0.0, state.ac.power_w))
+            self._report(state.power_at_s, max(0.0, state.ac.power_w))
         return radio_free_s
-
-    def power(self, from_s: float, to_s: float) -> tuple[float, float | None]:
-        """The least and the most AC power that it can have had within the time span.
-
-        The upper end is None where nothing bounds it (limit and power both unknown).
-        """
-        if self._anchor_w is None or to_s - self._anchor_s > STALE_POWER_S:
-            return 0.0, self._possible_limit(to_s)
-        last = Belief(self._anchor_s, self._anchor_w, self._effects())
-        if last.at_s <= from_s or not self._past:
-            return self._range(last, from_s, to_s)
-        ranges = [self._range(belief, from_s, to_s) for belief in self._beliefs(last, from_s, to_s)]
-        return min(low for low, _ in ranges), max(high for _, high in ranges)
-
-    def _beliefs(self, last: Belief, from_s: float, to_s: float) -> list[Belief]:
-        """Those that say something about the time span; a report that is newer than it says nothing."""
-        known = [b for b in (*self._past, last) if b.at_s <= to_s and to_s - b.at_s <= STALE_POWER_S]
-        before = [belief for belief in known if belief.at_s <= from_s]
-        return before[-1:] + [belief for belief in known if belief.at_s > from_s] or [last]
-
-    def _range(self, belief: Belief, from_s: float, to_s: float) -> tuple[float, float]:
-        low = high = belief.power_w
-        for effect in belief.effects:
-            if to_s < effect.sent.at_s + self._lo_s:
-                break
-            certain = from_s >= effect.sent.on_air_s + self._hi_s
-            low, high = min(low, effect.after_w), effect.after_w if certain else max(high, effect.after_w)
-        return low, high
-
-    def _remember(self) -> None:
-        """Keep what was known until now, for readings that are older than what comes."""
-        if self._anchor_w is not None:
-            self._past.append(Belief(self._anchor_s, self._anchor_w, self._effects()))
-
-    def step_w(self) -> float:
-        """How much AC power falls once everything in flight has come into force (negative: rises)."""
-        effects = self._effects()
-        if not effects or effects[-1].before_w is None:
-            return 0.0
-        return effects[-1].before_w - effects[-1].after_w
-
-    @property
-    def last_sent_s(self) -> float | None:
-        """When the newest command whose effect is not yet certain was sent."""
-        return self._pending[-1].at_s if self._pending else None
-
-    def collapse(self, at_s: float) -> None:
-        """The grid meter has shown the step: everything in flight is in force."""
-        effects = self._effects()
-        if effects and self._anchor_w is not None:
-            self._settle(at_s, effects[-1].after_w, effects[-1].sent)
-            self._past.clear()  # the reading itself has told
 
     @property
     def settled(self) -> bool:
         """No command is in flight and power is known."""
-        return not self._pending and self._anchor_w is not None
+        return self.path.last is not None and not self.path.pending()
+
+    @property
+    def rise_w_per_s(self) -> float:
+        """How fast its power can rise."""
+        return RAMP_UP_PER_S * self._max_w
+
+    def in_flight(self, now_s: float) -> int:
+        """How many commands are probably not in force yet."""
+        since_s = now_s - 1.5 * self.dead_time.likely_s - 1.0
+        return sum(sent.on_air_s > since_s for sent in self.path.pending())
+
+    @property
+    def bound(self) -> bool:
+        """The limit, not the sun, holds the power once everything in flight is in force."""
+        last = self.path.last
+        if last is None:
+            return False
+        limits = [sent.limit_w for sent in self.path.pending()]
+        return last.bound if not limits else last.bound or self.path.given_w(limits[-1]) <= last.power_w
 
     @property
     def disobeyed(self) -> bool:
         """Power has stayed above the limit: the inverter does not hold it."""
         return self._above >= 2
 
-    def _effects(self) -> list[Effect]:
-        """What the commands in flight do, one after the other, to the power that is known."""
-        effects = []
-        before_w, bound, ratio = self._anchor_w, self.bound, self._ratio()
-        for sent in self._pending:
-            bound = bound or before_w is None or before_w > sent.limit_w
-            after_w = sent.limit_w * ratio if bound or before_w is None else before_w
-            effects.append(Effect(sent, before_w, after_w))
-            before_w = after_w
-        return effects
-
-    def _possible_limit(self, to_s: float) -> float | None:
-        """The highest limit that may be in force; None where an unknown one may still be."""
-        limits = [sent.limit_w for sent in self._pending]
-        if self._in_force_w is not None:
-            return max(self._in_force_w, *limits) if limits else self._in_force_w
-        if not limits or to_s < self._pending[0].on_air_s + self._hi_s:
-            return None
-        return max(limits)
-
-    def _ratio(self) -> float:
-        """How much of its limit the inverter really gives, where that could be seen."""
-        if not self.bound or self._anchor_w is None or not self._in_force_w:
-            return 1.0
-        return min(1.1, max(0.85, self._anchor_w / self._in_force_w))
-
-    def _note_power(self, at_s: float, power_w: float) -> None:
-        effects = self._effects()
-        if effects and at_s >= effects[0].sent.at_s + self._lo_s:
-            last, sent = effects[-1], effects[-1].sent
-            tolerance_w = 0.05 * last.after_w + 15.0
-            telling = last.before_w is not None and abs(last.before_w - last.after_w) >= SMALLEST_STEP_W
-            arrived = abs(power_w - last.after_w) <= tolerance_w
-            if telling and arrived:
-                self._remember()
-                self._settle(at_s, power_w, sent)
-                return
-            if at_s < sent.on_air_s + self._hi_s:
-                return  # taken while a command was coming into force: says nothing certain
-            if telling and last.before_w is not None and _under_way(power_w, last.before_w, last.after_w, tolerance_w):
-                self._hi_s = min(LONGEST_DEAD_TIME_S, max(self._hi_s, at_s - sent.on_air_s + 2.0))
-                if at_s < sent.on_air_s + self._hi_s:
-                    return  # it has not happened yet, or not all of it: this plant is slower than thought
-            self._remember()
-            self._in_force_w = sent.limit_w
-            self._pending = []
-            self._above = 0  # another limit, judged anew
+    def span(self, from_s: float, to_s: float) -> Span:
+        """The least and the most that its mean power can have been within a span of time."""
+        last = self.path.last
+        if last is None or to_s - last.at_s > STALE_POWER_S:
+            return Span(0.0, self._possible_limit(to_s), 0.0)
+        pending = self.path.pending()
+        if not pending and last.at_s <= from_s:
+            low_w = high_w = nominal_w = last.power_w
         else:
-            self._remember()
-        older = self._anchor_w is not None and at_s < self._anchor_s  # sampled before the meter showed the step
-        self._anchor_s, self._anchor_w = at_s, power_w
-        self.bound = self._in_force_w is not None and power_w >= 0.96 * self._in_force_w - 12.0
-        if not older:
-            self._judge_obedience(power_w)
+            low_s, high_s = self.dead_time.range_s
+            means = [self.path.mean_w(from_s, to_s, s) for s in (low_s, high_s)]
+            if not last.bound or any(self.path.given_w(sent.limit_w) > last.power_w for sent in pending):
+                means += [self.path.mean_w(from_s, to_s, s, follows=False) for s in (low_s, high_s)]
+            low_w, high_w = min(means), max(means)
+            nominal_w = self.path.mean_w(from_s, to_s, self.dead_time.likely_s, follows=last.bound)
+        if not last.bound:
+            drift_w = self._sky_w_per_s * max(0.0, to_s - last.at_s)
+            limits = [sent.limit_w for sent in pending] + ([last.in_force_w] if last.in_force_w is not None else [])
+            most_w = max(limits, default=self._max_w)
+            high_w = max(high_w, most_w if not last.proven else min(most_w, high_w + drift_w))
+            low_w = low_w - min(drift_w, 0.7 * last.power_w)
+        return Span(max(0.0, low_w), high_w, nominal_w)
 
-    def _judge_obedience(self, power_w: float) -> None:
-        limit_w = self._in_force_w
+    def planned_w(self) -> float:
+        """The most it may be giving once everything in flight is in force."""
+        after_w = self.path.after_w()
+        limit_w = self._max_w if self.limit_w is None else self.limit_w
+        if after_w is None:
+            return limit_w
+        after_w = max(after_w, self.path.after_w(follows=False) or 0.0)
+        if not self.bound and self.estimate_w is not None:
+            after_w = max(after_w, self.estimate_w)
+        return min(after_w, limit_w)
+
+    def settle(self, from_s: float, to_s: float, power_w: float, span: Span, *, alone: bool) -> None:
+        """Conclude from ``power_w``, what it most likely gave in the span, that what is in flight has arrived.
+
+        ``alone``: little else is uncertain, so that this is about this inverter.
+        """
+        self.estimate_w = power_w
+        pending = self.path.pending()
+        last = self.path.last
+        if last is None or not pending:
+            return
+        newest = pending[-1]
+        low_s, high_s = self.dead_time.range_s
+        if to_s < newest.on_air_s + low_s:
+            return
+        after_w = self.path.after_w()
+        before_w = last.power_w
+        telling = after_w is not None and span.high_w - span.low_w >= SMALLEST_STEP_W
+        arrived = after_w is not None and abs(power_w - after_w) <= max(15.0, 0.1 * abs(after_w - before_w))
+        certain = from_s >= newest.on_air_s + high_s + abs(newest.limit_w - before_w) / (RAMP_UP_PER_S * self._max_w)
+        if not (telling and arrived) and not certain:
+            return
+        if certain and not last.bound and after_w is not None:
+            power_w = min(power_w, after_w)
+        if telling and arrived:
+            self._seen_s = newest.on_air_s
+        bound = not alone or power_w >= 0.9 * self.path.given_w(newest.limit_w) - 25.0
+        if bound and after_w is not None:
+            power_w = after_w
+        self.path.anchor(Anchor(to_s, power_w, newest.limit_w, newest.on_air_s, bound, proven=False))
+
+    def moved_w(self, spans: Spans) -> float:
+        """How far its power most likely moved between two readings."""
+        likely_s = self.dead_time.likely_s
+        return self.path.mean_w(spans[2], spans[3], likely_s) - self.path.mean_w(spans[0], spans[1], likely_s)
+
+    def learn(self, spans: Spans, others_w: float, least_w: float) -> None:
+        """Weigh the candidates by how the household would have moved between two readings.
+
+        ``others_w``: by how much the grid power and all other inverters moved; ``least_w``: what tells more than noise.
+        """
+        step_w = self.cut_under_way(spans[3])
+        if step_w is None or step_w < least_w:
+            return
+        moves_w = []
+        for candidate_s in CANDIDATES_S:
+            before_w = self.path.mean_w(spans[0], spans[1], candidate_s, proven=True)
+            after_w = self.path.mean_w(spans[2], spans[3], candidate_s, proven=True)
+            moves_w.append(others_w + after_w - before_w)
+        self.dead_time.learn(moves_w, max(least_w, 0.1 * step_w))
+
+    def cut_under_way(self, now_s: float) -> float | None:
+        """The size of the largest cut whose effect may be seen now; None without one."""
+        proven = self.path.proven()
+        if proven is None:
+            return None
+        last = self.path.last
+        felt_s = max(self._seen_s, last.through_s if last is not None and last.bound else float("-inf"))
+        patience_s = 1.6 * self.dead_time.range_s[1] + 2.0
+        before_w, largest_w = proven.power_w, 0.0
+        for sent in self.path.sent_after(proven):
+            after_w = self.path.given_w(sent.limit_w)
+            if sent.on_air_s > self._seen_s:
+                if after_w > 1.2 * before_w and sent.on_air_s > felt_s:
+                    return None  # nobody knows whether the sun fills it
+                if now_s <= sent.on_air_s + patience_s:
+                    largest_w = max(largest_w, before_w - after_w)
+            before_w = after_w
+        return largest_w or None
+
+    def _possible_limit(self, to_s: float) -> float:
+        """The highest power while no report tells any."""
+        pending = self.path.pending()
+        if not pending or to_s < pending[0].on_air_s + self.dead_time.range_s[1]:
+            return self._max_w
+        return max(sent.limit_w for sent in pending)
+
+    def _report(self, at_s: float, power_w: float) -> None:
+        """Work in a report: exact where no limit was coming into force around it."""
+        path, proven = self.path, self.path.proven()
+        low_s, high_s = self.dead_time.range_s
+        sent = path.sent_after(proven) if proven is not None else path.pending()
+        certain = [s for s in sent if s.on_air_s + high_s + 1.0 <= at_s - REPORT_LAG_S]
+        possible = [s for s in sent if s not in certain and s.on_air_s + low_s < at_s]
+        in_force_w = certain[-1].limit_w if certain else (proven.in_force_w if proven is not None else None)
+        through_s = certain[-1].on_air_s if certain else (proven.through_s if proven is not None else float("-inf"))
+        if in_force_w is not None:  # a repetition changes nothing
+            possible = [s for s in possible if abs(s.limit_w - in_force_w) >= 1.0]
+        if possible:
+            shown = self._shown(power_w, in_force_w, possible)
+            if shown is not None:
+                in_force_w, through_s, at_s = shown.limit_w, shown.on_air_s, at_s - REPORT_LAG_S / 2.0
+            elif proven is not None and self._explained(at_s, power_w) and not self._all_give(possible, power_w):
+                return  # taken while a command was coming into force: says nothing certain
+        last = path.last
+        if last is not None and through_s < last.through_s and proven is not None:
+            return  # the meter has told of later commands since
+        bound = in_force_w is not None and power_w >= 0.96 * path.given_w(in_force_w) - 12.0
+        if bound and in_force_w and not possible:
+            path.learn_given(in_force_w, power_w)
+        if (
+            proven is not None
+            and not proven.bound
+            and not bound
+            and at_s > proven.at_s
+            and in_force_w == proven.in_force_w
+        ):
+            moved_w_per_s = abs(power_w - proven.power_w) / (at_s - proven.at_s)
+            self._sky_w_per_s = max(moved_w_per_s, 0.7 * self._sky_w_per_s, CALM_SKY_PER_S * self._max_w)
+        path.anchor(Anchor(at_s, power_w, in_force_w, through_s, bound))
+        self._judge_obedience(power_w, in_force_w, changed=bool(sent))
+
+    def _shown(self, power_w: float, in_force_w: float | None, possible: Sequence[Sent]) -> Sent | None:
+        """The command whose very limit a report shows, and no other one's."""
+        shown = [s for s in possible if self._gives(s.limit_w, power_w)]
+        if not shown or (in_force_w is not None and self._gives(in_force_w, power_w)):
+            return None
+        return shown[-1] if all(self._gives(s.limit_w, self.path.given_w(shown[-1].limit_w)) for s in shown) else None
+
+    def _all_give(self, commands: Sequence[Sent], power_w: float) -> bool:
+        """Whether a power is about what each of these limits gives: then it does not matter which is in force."""
+        return all(self._gives(sent.limit_w, power_w) for sent in commands)
+
+    def _gives(self, limit_w: float, power_w: float) -> bool:
+        return abs(power_w - self.path.given_w(limit_w)) <= 12.0 + 0.04 * power_w
+
+    def _explained(self, at_s: float, power_w: float) -> bool:
+        """Whether commands in flight explain a report, as old as it may be."""
+        early_s = at_s - REPORT_LAG_S
+        times = [(early_s, early_s + 0.1), (at_s - 0.1, at_s)]
+        means = [self.path.mean_w(*span, dead_s) for span in times for dead_s in self.dead_time.range_s]
+        return 0.95 * min(means) - 15.0 <= power_w <= 1.05 * max(means) + 15.0
+
+    def _judge_obedience(self, power_w: float, limit_w: float | None, *, changed: bool) -> None:
         if limit_w is None or power_w <= limit_w + max(25.0, 0.05 * limit_w):
             self._above = 0
             return
-        above = self._above + 1
-        if above >= 2:
+        self._above = 1 if changed else self._above + 1
+        if self._above >= 2:
             self._lose_limit()
-        self._above = above
-
-    def _settle(self, at_s: float, power_w: float, sent: Sent) -> None:
-        """Everything in flight is in force; what was learned of a slow plant fades as it proves faster."""
-        limit_w, proven_s = sent.limit_w, at_s - sent.at_s + 2.0
-        self._hi_s = max(self._least_hi_s, min(self._hi_s, 0.9 * self._hi_s + 0.1 * proven_s))
-        self._pending = []
-        self._above = 0
-        self._anchor_s, self._anchor_w, self._in_force_w = at_s, power_w, limit_w
-        self.bound = power_w >= 0.96 * limit_w - 12.0
+            self._above = 2
 
     def _lose_limit(self) -> None:
-        self._pending = []
-        self._past.clear()
-        self._in_force_w = self.limit_w = None
-        self.bound = False
+        self.path.forget()
+        self.limit_w = None
         self._above = 0
 
 
-def _under_way(power_w: float, before_w: float, after_w: float, tolerance_w: float) -> bool:
-    """Whether a step has not begun, or (down) is not yet complete. Of a rise the sun may have taken the rest."""
-    return abs(power_w - before_w) <= tolerance_w or after_w + tolerance_w < power_w < before_w
+def _share(power_w: float, low_w: float, nominal_w: float, high_w: float) -> float:
+    """Where a power lies: 0 at its nominal value, 1 at its upper bound, -1 at its lower one."""
+    room_w = high_w - nominal_w if power_w > nominal_w else nominal_w - low_w
+    return max(-1.0, min(1.0, (power_w - nominal_w) / room_w)) if room_w > 0.0 else 0.0
+
+
+def _joined(spans: Sequence[Span]) -> Span:
+    return Span(min(span.low_w for span in spans), max(span.high_w for span in spans), spans[0].nominal_w)
 
 
 class Observer:
-    """All inverters, and the test whether the meter has seen the commands in flight come into force."""
+    """All inverters, and the load of the household."""
 
     def __init__(self, settings: ControlSettings) -> None:
         self._settings = settings
         self._models: dict[str, InverterModel] = {}
-        self._radio_free_s = float("-inf")
-        self._reference_w: float | None = None
+        self._free_s: dict[str, float] = {}
+        self._reading: Reading | None = None
+        self._controlled: AbstractSet[str] = frozenset()
+        self._estimated: Reading | None = None
+        self._export_since_s: float | None = None
+        self._restless_w = 8.0  # how far the grid power moves from reading to reading while no limit does
+        self.load_w: float | None = None
+        self.pv_w: float | None = None
 
     def __getitem__(self, serial: str) -> InverterModel:
         return self._models[serial]
 
-    def update(self, inverters: tuple[InverterState, ...], reading: Reading | None) -> None:
-        """Take in the states, then look for the step of the commands in flight in the reading."""
+    def radio_free_s(self, radio: str) -> float:
+        """When the radio will have sent all that it has been given."""
+        return self._free_s.get(radio, float("-inf"))
+
+    def update(self, inverters: Sequence[InverterState], reading: Reading | None, interval_s: float) -> None:
+        """Take in the states, then the reading, where it is a new one.
+
+        ``load_w`` is what the household takes beyond what inverters feed that cannot be commanded now.
+        """
         for state in inverters:
-            model = self._models.setdefault(state.serial, InverterModel(self._settings))
-            self._radio_free_s = model.observe(state, self._radio_free_s)
-        if reading is None:
+            model = self._models.get(state.serial)
+            if model is None:
+                model = self._models[state.serial] = InverterModel(self._settings, state)
+            free_s = self._free_s.get(state.radio, float("-inf"))
+            self._free_s[state.radio] = model.observe(state, free_s)
+        before, self._reading = self._reading, reading
+        controlled = frozenset(state.serial for state in inverters if state.enabled and state.reachable)
+        if reading is None or not math.isfinite(reading.power_w):
             return
-        moving = [model for model in self._models.values() if model.last_sent_s is not None]
-        newest_s = max((model.last_sent_s or 0.0 for model in moving), default=None)
-        if newest_s is None or reading.at_s < newest_s + self._settings.dead_time_s[0]:
-            self._reference_w = reading.power_w
+        if reading == before and controlled == self._controlled:
             return
-        step = sum(model.step_w() for model in moving)
-        if self._reference_w is None or abs(step) < SMALLEST_STEP_W:
+        if controlled != self._controlled:
+            self._controlled, self.load_w = controlled, None
+        window_s = self._settings.meter_window_s
+        slow = interval_s > SLOW_METER_S
+        if before is not None and math.isfinite(before.power_w) and reading.at_s > before.at_s and not slow:
+            self._learn(before, reading, window_s)
+        self._estimate(inverters, reading, (window_s, interval_s) if slow else (window_s,))
+
+    def _learn(self, before: Reading, reading: Reading, window_s: float) -> None:
+        spans = (before.at_s - window_s, before.at_s, reading.at_s - window_s, reading.at_s)
+        moving = [model for model in self._models.values() if not model.settled and model.path.proven() is not None]
+        if not moving:
+            moved_w = min(50.0, abs(reading.power_w - before.power_w))
+            self._restless_w += 0.05 * (moved_w - self._restless_w)
             return
-        if abs(reading.power_w - self._reference_w - step) <= max(25.0, STEP_TOLERANCE * abs(step)):
-            for model in moving:
-                model.collapse(reading.at_s)
-            self._reference_w = reading.power_w
+        least_w = max(15.0, 3.0 * self._restless_w)
+        if not any((model.cut_under_way(reading.at_s) or 0.0) >= least_w for model in moving):
+            return
+        moves_w = [model.moved_w(spans) for model in moving]
+        for model, move_w in zip(moving, moves_w, strict=True):
+            model.learn(spans, reading.power_w - before.power_w + sum(moves_w) - move_w, least_w)
+
+    def _estimate(self, inverters: Sequence[InverterState], reading: Reading, windows_s: Sequence[float]) -> None:
+        """``windows_s``: what the reading may be the mean of; of a slow meter that is not known."""
+        from_s, to_s = reading.at_s - max(windows_s), reading.at_s
+        spans = {
+            state.serial: _joined([self._models[state.serial].span(to_s - window_s, to_s) for window_s in windows_s])
+            for state in inverters
+            if state.serial in self._controlled
+        }
+        low_w = sum(span.low_w for span in spans.values())
+        high_w = sum(span.high_w for span in spans.values())
+        nominal_w = sum(span.nominal_w for span in spans.values())
+        self.pv_w = self._likely_w(reading, low_w, high_w, nominal_w)
+        self.load_w = reading.power_w + self.pv_w
+        share = _share(self.pv_w, low_w, nominal_w, high_w)
+        for serial, span in spans.items():
+            room_w = span.high_w - span.nominal_w if share > 0.0 else span.nominal_w - span.low_w
+            alone = span.high_w - span.low_w >= 0.5 * (high_w - low_w)
+            self._models[serial].settle(from_s, to_s, span.nominal_w + share * room_w, span, alone=alone)
+
+    def _likely_w(self, reading: Reading, low_w: float, high_w: float, nominal_w: float) -> float:
+        """What the inverters most likely give, between these bounds: what leaves the household as it was.
+
+        Unless that has not ended an export: then they give the least that they may, and a limit that is not felt
+        explains it.
+        """
+        before, self._estimated = self._estimated, reading
+        if self.load_w is None or self.pv_w is None or before is None:
+            return low_w
+        moved = abs(reading.power_w - before.power_w) > SMALLEST_STEP_W
+        if reading.power_w > -EXPORT_W or moved or self._export_since_s is None:
+            self._export_since_s = reading.at_s
+        models = self._models.values()
+        cut_s = max((model.cut_s for model in models), default=float("-inf"))
+        passed_s = reading.at_s - before.at_s
+        patience_s = max((model.dead_time.likely_s for model in models), default=0.0) + STUBBORN_READINGS * passed_s
+        if patience_s < reading.at_s - max(self._export_since_s, cut_s) < reading.at_s - cut_s + 1.0 < LONGEST_CUT_S:
+            return low_w
+        rise_w = sum(model.rise_w_per_s for model in models) * passed_s + SMALLEST_STEP_W
+        calm_w = min(self.pv_w + rise_w, self.load_w - reading.power_w)
+        if not any(model.in_flight(reading.at_s) for model in models):
+            calm_w += min(1.0, passed_s / RELAX_S) * (nominal_w - calm_w)
+        return min(high_w, max(low_w, calm_w))

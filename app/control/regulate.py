@@ -1,8 +1,6 @@
 """The law: from one fresh reading to the commands that bring the grid power to its target.
 
-ceiling = household load - target + trim. The load is estimated with the least power that the inverters
-can be giving (for raises) and with the most (for cuts); between the two nothing is certain, and nothing
-is commanded.
+ceiling = household load - target + trim, with the load as the observer knows it.
 """
 
 from __future__ import annotations
@@ -13,26 +11,26 @@ from dataclasses import dataclass
 
 from app.control import allocate
 from app.control.allocate import Limits, Unit
+from app.control.appliances import Appliances, Reaction
 from app.control.observer import Observer
 from app.control.pid import Terms, Trim
 from app.control.settings import ControlSettings
 from app.model import Command, Reading
 
-RAISE_WINDOW_S = 1.6  # a raise needs the same answer from all readings of this long
+RAISE_WINDOW_S = 0.2
 POLL_INTERVAL_S = 5.0  # OpenDTU hears one inverter every so often, in turn
 RECOVERY_W_PER_S = 100.0  # how fast the site may rise after a fail-safe
 RECOVERY_S = 10.0
-CALM_S = 10.0  # after this long without a command, small deviations are worth one
+CALM_S, CALM_DEAD_TIMES = 8.0, 4.0  # after this long without a command, small deviations are worth one
 HISTORY = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """What the controlled inverters may give together: surely (``low_w``) and at the very most (``high_w``)."""
+    """What the controlled inverters may give together, from one reading."""
 
     at_s: float
-    low_w: float
-    high_w: float
+    watts: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +49,18 @@ class Regulator:
         self._settings = settings
         self._observer = observer
         self._trim = Trim(settings.integral_per_s)
+        self._appliances = Appliances()
         self._ceilings: deque[Ceiling] = deque(maxlen=HISTORY)
         self._failed_at_s: float | None = None
+        self._delay_s = 1.0
+        self._plan_w = 0.0
         self._raised_s = float("-inf")
         self._commanded_s = float("-inf")
 
     def forget(self, now_s: float, *, failed: bool = False) -> None:
         """Regulation is interrupted; after a fail-safe it will come back gently."""
         self._ceilings.clear()
+        self._appliances.forget()
         if failed:
             self._failed_at_s = now_s
             self._trim.reset()
@@ -69,21 +71,21 @@ class Regulator:
         """Work in one reading. ``wait``: take it in, and command nothing yet."""
         error_w = reading.power_w - target_w
         terms = self._correct(error_w, reading.at_s, units)
-        ceiling = self._ceiling(reading.at_s, error_w + terms.trim_w, units)
+        self._delay_s = max((self._observer[u.serial].dead_time.likely_s for u in units), default=1.0)
+        if not self._ceilings or reading.at_s > self._ceilings[-1].at_s:
+            reaction = Reaction(
+                delay_s=0.8 + self._delay_s,
+                rise_w_per_s=sum(self._observer[unit.serial].rise_w_per_s for unit in units),
+                export_weight=self._settings.export_weight,
+            )
+            self._plan_w = self._appliances.plan_w(self._observer.load_w or 0.0, reading.at_s, reaction)
+        ceiling = Ceiling(reading.at_s, self._plan_w - target_w + terms.trim_w)
         if not self._ceilings or ceiling.at_s > self._ceilings[-1].at_s:
             self._ceilings.append(ceiling)
-        commands = [] if wait else self._commands(now_s, ceiling, units, resend)
+        commands = [] if wait else self._commands(now_s, ceiling, target_w, units, resend)
         if commands:
             self._commanded_s = now_s
         return Regulation(commands, ceiling, terms)
-
-    def _ceiling(self, at_s: float, base_w: float, units: Sequence[Unit]) -> Ceiling:
-        low_w = high_w = base_w
-        for unit in units:
-            low, high = self._observer[unit.serial].power(at_s - self._settings.meter_window_s, at_s)
-            low_w += low
-            high_w += unit.max_w if high is None else high
-        return Ceiling(at_s, low_w, high_w)
 
     def _correct(self, error_w: float, reading_s: float, units: Sequence[Unit]) -> Terms:
         """Step the trim, only while power follows the limits, and not for errors that nobody acts on."""
@@ -94,20 +96,22 @@ class Regulator:
         limit_w = 20.0 + 0.05 * sum(unit.ceiling_w for unit in units)
         return self._trim.step(error_w, dt_s, limit_w=limit_w, follow=free and settled and worth_it)
 
-    def _commands(self, now_s: float, ceiling: Ceiling, units: list[Unit], resend: Limits) -> list[Command]:
+    def _commands(
+        self, now_s: float, ceiling: Ceiling, target_w: float, units: list[Unit], resend: Limits
+    ) -> list[Command]:
         """First what is unknown, then what exports, then unused ceilings, then what could follow the load."""
         unknown = [unit for unit in units if unit.limit_w is None]
         if unknown:
-            return _bring_in(unknown, units, ceiling.low_w)
+            return _bring_in(unknown, units, ceiling.watts)
         band_w = self._settings.deadband_w
-        excess_w = sum(unit.power_w for unit in units) - ceiling.high_w
-        if excess_w > band_w:
+        calm = now_s - self._commanded_s > CALM_S + CALM_DEAD_TIMES * self._delay_s
+        excess_w = sum(unit.power_w for unit in units) - ceiling.watts
+        if excess_w > (band_w if calm else max(band_w, target_w)):
             lowered = allocate.cut(units, excess_w)
             return _all(lowered, f"cut: {excess_w:.0f} W too much") + _again(resend, lowered)
         tightened = allocate.tighten(units, self._surely_enough_w(len(units)), band_w)
         if tightened:
             return _all(tightened, "closing an unused ceiling to what the house takes")
-        calm = now_s - self._commanded_s > CALM_S
         raised = allocate.loosen(units, self._raise_to_w(now_s, units), band_w if calm else 2.0 * band_w)
         if raised:
             self._raised_s = now_s
@@ -119,12 +123,12 @@ class Regulator:
         A drop of the grid power between two reports may be the sun and not the load; only the reports tell.
         """
         since_s = self._ceilings[-1].at_s - POLL_INTERVAL_S * (1 + fleet)
-        return max(ceiling.high_w for ceiling in self._ceilings if ceiling.at_s >= since_s)
+        return max(ceiling.watts for ceiling in self._ceilings if ceiling.at_s >= since_s)
 
     def _raise_to_w(self, now_s: float, units: Sequence[Unit]) -> float:
         """The ceiling that raises may go up to: the lowest of the last readings, and no faster than allowed."""
         since_s = self._ceilings[-1].at_s - RAISE_WINDOW_S
-        safe_w = min(ceiling.low_w for ceiling in self._ceilings if ceiling.at_s > since_s)
+        safe_w = min(ceiling.watts for ceiling in self._ceilings if ceiling.at_s > since_s)
         rates = [self._settings.max_raise_w_per_s] if self._settings.max_raise_w_per_s else []
         if self._failed_at_s is not None and now_s - self._failed_at_s < RECOVERY_S:
             rates.append(RECOVERY_W_PER_S)

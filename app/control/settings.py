@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +37,5 @@ class ControlSettings:
     start_grace_s: float = 3.0  # how long to wait for live inverter data before a first, safe command
     good_readings_to_recover: int = 3
     integral_per_s: float = 0.08
+    export_weight: float = 2.2
+    learned_dead_time_s: Mapping[str, float] = field(default_factory=dict)  # by serial, from earlier runs

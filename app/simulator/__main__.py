@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from app.simulator.devices import FakeOpenDtu, FakeShelly
 from app.simulator.fleet import MOST, fleet
 from app.simulator.house import House, HouseConfig
-from app.simulator.link import DtuConfig
+from app.simulator.parameters import DtuConfig, SunConfig
 from app.simulator.shelly_bodies import KINDS
-from app.simulator.sun import SunConfig
 
 log = logging.getLogger(__name__)
 

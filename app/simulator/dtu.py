@@ -11,15 +11,12 @@ from collections import deque
 from collections.abc import Iterable
 
 from app.simulator.inverter import Inverter
-from app.simulator.link import DtuConfig, Link, Received
+from app.simulator.link import Link, Received
 from app.simulator.models import RadioBand
 from app.simulator.noise import seeded
+from app.simulator.parameters import ANSWER_S, READ_LIMIT_AFTER_COMMAND_S, READ_LIMIT_EVERY_S, DtuConfig
 from app.simulator.payload import LimitValue, parse_command
 from app.simulator.radio import Job, JobKind, Radio
-
-ANSWER_S = 0.2  # from sending a limit to the inverter having it
-READ_LIMIT_EVERY_S = 120.0
-READ_LIMIT_AFTER_COMMAND_S = 240.0
 
 
 class Dtu:
@@ -32,6 +29,7 @@ class Dtu:
         self.reboots = 0
         self.published = 0
         self.booted_s = 0.0
+        self.limit_busy_s = 0.0  # how long its radios have been held by limits
         self.received: deque[Received] = deque(maxlen=1000)
         self._rng = seeded(seed)
         self._inverters = tuple(inverters)
@@ -49,6 +47,7 @@ class Dtu:
         self._turn = 0
         self._poll_s = now_s + 0.1
         self._publish_s = now_s + self.config.publish_interval_s * self._rng.random()
+        self._due_s = now_s  # when there is something to do, at the earliest
 
     @property
     def up(self) -> bool:
@@ -86,7 +85,7 @@ class Dtu:
     def step(self, now_s: float) -> None:
         """Do what is due at ``now_s``. `published` grows when a burst of messages is to go out."""
         self._now_s = now_s
-        if self.hung or not self.up:
+        if now_s < self._due_s - 1e-9 or self.hung or not self.up:
             return
         for radio in self._radios.values():
             job = radio.finish(now_s)
@@ -98,6 +97,9 @@ class Dtu:
             self._publish(now_s)
         for radio in self._radios.values():
             radio.start(now_s)
+        self._due_s = min(self._poll_s, *(radio.ends_s for radio in self._radios.values()))
+        if self._publish_s > now_s:  # otherwise it waits until the radios are idle
+            self._due_s = min(self._due_s, self._publish_s)
 
     def _publish(self, now_s: float) -> None:
         self._publish_s = now_s + self.config.publish_interval_s
@@ -125,6 +127,7 @@ class Dtu:
         config = self.config
         slots = {JobKind.STATS: config.stats_slot_s, JobKind.INFO: config.query_slot_s}
         slots[JobKind.READ_LIMIT] = config.query_slot_s
+        self._due_s = self._now_s
         self._radio(link).submit(Job(kind, link.serial, slots.get(kind, config.limit_slot_s), value))
 
     def _radio(self, link: Link) -> Radio:
@@ -135,6 +138,7 @@ class Dtu:
         link = self.links[job.serial]
         inverter = link.inverter
         link.counters.tx_request += job.tries == 1
+        self.limit_busy_s += job.slot_s if job.kind is JobKind.LIMIT else 0.0
         lost = self._rng.random() < self.config.loss
         if not inverter.answers or (lost and self._rng.random() < 0.5):
             return False
@@ -145,11 +149,13 @@ class Dtu:
                 job.answer = inverter.limit_w / inverter.model.rated_w * 100.0
             case JobKind.LIMIT:
                 watts = job.value.watts(inverter.model.rated_w)
-                inverter.accept_limit(watts, now_s + ANSWER_S, persistent=job.value.persistent)
+                persistent = job.value.persistent
+                inverter.accept_limit(watts, now_s + ANSWER_S, persistent=persistent, repeated=job.delivered)
             case JobKind.POWER:
                 inverter.on = job.value
             case JobKind.RESTART:
                 inverter.reset(now_s)
+        job.delivered = True
         return not lost
 
     def _conclude(self, job: Job, now_s: float) -> None:
@@ -170,7 +176,7 @@ class Dtu:
                 link.limit_pct, link.limit_read_s = min(100.0, job.answer), now_s
             case JobKind.LIMIT if job.heard:
                 self._echo(link, job.value)
-                link.command_ok_s = now_s
+                link.acked, link.command_ok_s = job.value, now_s
             case JobKind.LIMIT:
                 link.refused = not self._radio(link).supersedes(job)
 

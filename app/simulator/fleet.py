@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.simulator.inverter import InverterConfig
 from app.simulator.models import MODELS
+from app.simulator.parameters import InverterConfig
 
 _ORDER = (
     ("HM-1500-4T", "Roof south"),

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from app.simulator.dtu import Dtu
-from app.simulator.inverter import Inverter, InverterConfig
-from app.simulator.link import DtuConfig
-from app.simulator.load import Load, LoadConfig
-from app.simulator.meter import Meter, MeterConfig, Phases
-from app.simulator.sun import Sun, SunConfig
+from app.simulator.inverter import Inverter
+from app.simulator.load import Load, Phases
+from app.simulator.meter import Meter
+from app.simulator.parameters import DtuConfig, InverterConfig, LoadConfig, MeterConfig, SunConfig
+from app.simulator.sun import Sun
 
 MAX_CATCH_UP_S = 30.0  # after a longer pause of the process the missing time is skipped
 
@@ -50,10 +50,14 @@ class Energy:
         self.load_wh += load_w * hours
         self.pv_wh += pv_w * hours
         self.available_wh += available_w * hours
-        self.import_wh += max(0.0, load_w - pv_w) * hours
-        self.export_wh += max(0.0, pv_w - load_w) * hours
-        self.unlimited_export_wh += max(0.0, available_w - load_w) * hours
-        self.unlimited_import_wh += max(0.0, load_w - available_w) * hours
+        if pv_w < load_w:
+            self.import_wh += (load_w - pv_w) * hours
+        else:
+            self.export_wh += (pv_w - load_w) * hours
+        if available_w < load_w:
+            self.unlimited_import_wh += (load_w - available_w) * hours
+        else:
+            self.unlimited_export_wh += (available_w - load_w) * hours
 
 
 class House:
@@ -68,8 +72,8 @@ class House:
         self.load = Load(config.load, f"{config.seed}/load")
         self.sun = Sun(config.sun, f"{config.seed}/sun")
         self.inverters = tuple(Inverter(one, f"{config.seed}/{one.serial}") for one in config.inverters)
-        self.irradiance = self.sun.clear_sky()
-        self.load_w: Phases = self.load.step(0.0, config.step_s)
+        self.irradiance = self.sun.irradiance
+        self.load_w: Phases = self.load.step(0.0)
         for inverter in self.inverters:
             inverter.settle(self.irradiance)
         self.dtu = Dtu(config.dtu, self.inverters, f"{config.seed}/dtu")
@@ -89,6 +93,11 @@ class House:
         return sum(inverter.available_w for inverter in self.inverters)
 
     @property
+    def feedable_w(self) -> float:
+        """AC power they could give now without limits: less than available while some reconnect or start."""
+        return sum(inverter.feedable_w for inverter in self.inverters)
+
+    @property
     def grid_w(self) -> float:
         """True grid power now; import is positive."""
         return sum(self.load_w) - self.pv_w
@@ -103,13 +112,12 @@ class House:
         self._steps += 1
         self.now_s = now_s = self._steps * dt_s
         sun = self.sun.step(now_s, dt_s)
-        self.irradiance = sun if self.sun_override is None else self.sun_override
-        habits = self.load.step(now_s, dt_s)
-        watts = self.load_override_w
+        self.irradiance = sun = sun if self.sun_override is None else self.sun_override
+        habits, watts = self.load.step(now_s), self.load_override_w
         self.load_w = habits if watts is None else (watts / 3.0, watts / 3.0, watts / 3.0)
         self.dtu.step(now_s)
         for inverter in self.inverters:
-            inverter.step(now_s, dt_s, self.irradiance)
+            inverter.step(now_s, dt_s, sun)
         pv_w = self.pv_w
         self.meter.step(now_s, dt_s, self._phases(), pv_w)
         self.energy.add(dt_s, sum(self.load_w), pv_w, self.available_w)
@@ -130,8 +138,8 @@ class House:
         for _ in range(int(behind_s / self.config.step_s + 1e-6)):
             self.step()
 
-    def _phases(self) -> Phases:
+    def _phases(self) -> list[float]:
         phases = list(self.load_w)
         for inverter in self.inverters:
             phases[inverter.config.phase] -= inverter.power_w
-        return phases[0], phases[1], phases[2]
+        return phases

@@ -6,26 +6,8 @@ from dataclasses import dataclass, field
 
 from app.simulator.answers import InverterData
 from app.simulator.inverter import Inverter
+from app.simulator.parameters import REACHABLE_FAILURES
 from app.simulator.payload import LimitValue
-
-REACHABLE_FAILURES = 2
-
-
-@dataclass(frozen=True, slots=True)
-class DtuConfig:
-    """OpenDTU's defaults; ``loss`` is the share of exchanges that fail once, ``boot_s`` how long a reboot takes.
-
-    ``up_since_s``: how long it has been running at the start; if at all, it has met its inverters.
-    """
-
-    poll_interval_s: float = 5.0
-    publish_interval_s: float = 5.0
-    limit_slot_s: float = 2.0
-    stats_slot_s: float = 0.5
-    query_slot_s: float = 0.4
-    loss: float = 0.02
-    boot_s: float = 6.0
-    up_since_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -51,6 +33,7 @@ class Link:
     info_known: bool = False
     limit_pct: float | None = None
     requested: LimitValue | None = None
+    acked: LimitValue | None = None
     refused: bool = False
     command_ok_s: float = 0.0
     limit_read_s: float = 0.0

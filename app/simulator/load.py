@@ -2,102 +2,84 @@
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from app.simulator.noise import Walk, seeded
+from app.simulator.parameters import BASE_EVERY_S, INRUSH_S, Appliance, LoadConfig
 
-Span = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Appliance:
-    """Uses ``watts`` in cycles of ``on_s``/``off_s`` while in use; in use for ``use_s``, every ``gap_s``.
-
-    ``first_s`` is when it is first taken into use; ``inrush_w`` is added in its first half second.
-    """
-
-    name: str
-    phase: int
-    watts: float
-    on_s: Span
-    off_s: Span
-    use_s: Span
-    gap_s: Span
-    first_s: Span
-    inrush_w: float = 0.0
-
-
-INRUSH_S = 0.5
-ALWAYS: Span = (1e9, 1e9)
-
-# Powers and cycle times as reported by users of such controllers (hob pulses, drum reversals, kettles);
-# how often they are used is ours: a lively household at lunch time.
-APPLIANCES = (
-    Appliance("fridge", 0, 90, (600, 900), (1200, 1800), ALWAYS, (0, 0), (45, 50), inrush_w=700),
-    Appliance("kettle", 1, 2000, ALWAYS, (0, 0), (120, 240), (500, 1500), (95, 110)),
-    Appliance("washing machine", 2, 330, (12, 14), (3, 3), (1500, 2400), (2400, 5400), (2, 4)),
-    Appliance("hob", 1, 1400, (9, 9), (11, 11), (240, 720), (900, 2400), (190, 220)),
-    Appliance("microwave", 0, 1150, (14, 14), (8, 8), (60, 75), (600, 2400), (16, 18)),
-    Appliance("oven", 2, 2200, (25, 25), (20, 20), (900, 1800), (3600, 7200), (1200, 1500)),
-    Appliance("lights", 0, 60, (40, 400), (20, 90), ALWAYS, (0, 0), (30, 60)),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class LoadConfig:
-    """``base_w`` never goes away; ``walk_w`` is the spread of the slow wandering around it."""
-
-    base_w: float = 230.0
-    walk_w: float = 25.0
-    base_shares: tuple[float, float, float] = (0.5, 0.3, 0.2)
-    appliances: tuple[Appliance, ...] = APPLIANCES
+Phases = tuple[float, float, float]
 
 
 class _Use:
-    """One appliance over time."""
+    """One appliance over time: it draws ``watts`` until ``until_s``."""
 
-    def __init__(self, appliance: Appliance, rng: random.Random) -> None:
-        self._kind = appliance
-        self._rng = rng
-        self._on = False
-        self._switch_s = rng.uniform(*appliance.first_s)
-        self._since_s = 0.0
-        self._used_until_s: float | None = None
+    def __init__(self, kind: Appliance, config: LoadConfig, seed: str) -> None:
+        self.phase = kind.phase
+        self.watts = self.until_s = 0.0
+        self._pieces = _pieces(kind, config, seed)
 
-    def watts(self, now_s: float) -> float:
-        if now_s >= self._switch_s:
-            self._switch(now_s)
-        if not self._on:
-            return 0.0
-        return self._kind.watts + (self._kind.inrush_w if now_s - self._since_s < INRUSH_S else 0.0)
+    def follow(self, now_s: float) -> None:
+        while now_s >= self.until_s:
+            self.watts, seconds = next(self._pieces)
+            self.until_s += seconds
 
-    def _switch(self, now_s: float) -> None:
-        kind, draw = self._kind, self._rng.uniform
-        if self._used_until_s is None:
-            self._used_until_s = now_s + draw(*kind.use_s)
-        if now_s >= self._used_until_s:
-            self._on, self._used_until_s = False, None
-            self._switch_s = now_s + draw(*kind.gap_s)
-            return
-        self._on = not self._on
-        self._since_s = now_s
-        self._switch_s = min(now_s + draw(*(kind.on_s if self._on else kind.off_s)), self._used_until_s)
+
+def _pieces(kind: Appliance, config: LoadConfig, seed: str) -> Iterator[tuple[float, float]]:
+    """Watts, and for how many seconds, for ever."""
+    habit, make = seeded(seed).uniform, seeded(f"{seed}/make").uniform
+    size = make(1.0 - config.variation, 1.0 + config.variation)
+    pace = make(1.0 - config.variation, 1.0 + config.variation)
+    yield 0.0, habit(*kind.first_s)
+    while True:
+        for stage in kind.stages:
+            left_s, on = habit(*stage.use_s), False
+            while left_s > 0.0:
+                on = not on
+                drawn_s = habit(*(stage.on_s if on else stage.off_s))
+                piece_s = min(left_s, drawn_s * pace * make(1.0 - config.jitter, 1.0 + config.jitter))
+                left_s -= piece_s
+                inrush_s = min(INRUSH_S, piece_s) if on and kind.inrush_w else 0.0
+                if inrush_s:
+                    yield (stage.watts + kind.inrush_w) * size, inrush_s
+                yield (stage.watts if on else stage.idle_w) * size, piece_s - inrush_s
+        yield 0.0, habit(*kind.gap_s)
 
 
 class Load:
-    """The household's use of power, from its appliances."""
+    """The household's use of power: from its appliances, or as it was recorded."""
 
     def __init__(self, config: LoadConfig, seed: str) -> None:
         self._config = config
-        self._walk = Walk(config.walk_w, 60.0, seed)
-        self._uses = [(kind.phase, _Use(kind, seeded(f"{seed}/{kind.name}"))) for kind in config.appliances]
+        self._walk = Walk(config.walk_w, config.walk_s, seed)
+        self._uses = [_Use(kind, config, f"{seed}/{kind.name}") for kind in config.appliances]
+        self._base_w = 0.0
+        self._base_until_s = self._until_s = 0.0
+        self._phases = (0.0, 0.0, 0.0)
 
-    def step(self, now_s: float, dt_s: float) -> tuple[float, float, float]:
+    def step(self, now_s: float) -> Phases:
         """Watts on each phase."""
+        if now_s >= self._until_s:
+            self._phases = self._habits(now_s) if self._config.trace is None else self._recorded(now_s)
+        return self._phases
+
+    def _recorded(self, now_s: float) -> Phases:
         config = self._config
-        base = max(0.3 * config.base_w, config.base_w + self._walk.step(dt_s))
-        phases = [base * share for share in config.base_shares]
-        for phase, use in self._uses:
-            phases[phase] += use.watts(now_s)
+        watts = config.trace.held(config.trace_start_s + now_s) if config.trace else 0.0
+        return self._shared(watts)
+
+    def _habits(self, now_s: float) -> Phases:
+        config = self._config
+        if now_s >= self._base_until_s:
+            self._base_w = max(0.3 * config.base_w, config.base_w + self._walk.at(now_s))
+            self._base_until_s = now_s + BASE_EVERY_S
+        phases = list(self._shared(self._base_w))
+        self._until_s = self._base_until_s
+        for use in self._uses:
+            use.follow(now_s)
+            phases[use.phase] += use.watts
+            self._until_s = min(self._until_s, use.until_s)
         return phases[0], phases[1], phases[2]
+
+    def _shared(self, watts: float) -> Phases:
+        a, b, c = self._config.base_shares
+        return watts * a, watts * b, watts * c

@@ -18,10 +18,14 @@ class Walk:
         self._rng = seeded(seed)
         self._sigma = sigma
         self._tau_s = tau_s
-        self.value = self._rng.gauss(0.0, sigma)
+        self._at_s = 0.0
+        self._value = self._rng.gauss(0.0, sigma)
 
-    def step(self, dt_s: float) -> float:
-        """Wander for ``dt_s`` and return the new value."""
-        kept = math.exp(-dt_s / self._tau_s)
-        self.value = self.value * kept + self._rng.gauss(0.0, self._sigma * math.sqrt(1.0 - kept * kept))
-        return self.value
+    def at(self, now_s: float) -> float:
+        """Where it is; it wanders only as far as it is looked at, and never back in time."""
+        passed_s = now_s - self._at_s
+        if passed_s > 0.0:
+            kept = math.exp(-passed_s / self._tau_s)
+            self._value = self._value * kept + self._rng.gauss(0.0, self._sigma * math.sqrt(1.0 - kept * kept))
+            self._at_s = now_s
+        return self._value

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-TRIES = 5
+from app.simulator.parameters import TRIES
 
 
 class JobKind(StrEnum):
@@ -24,13 +25,17 @@ class JobKind(StrEnum):
 
 @dataclass(slots=True)
 class Job:
-    """One exchange with one inverter: ``value`` is what is sent, ``answer`` what came back."""
+    """One exchange with one inverter: ``value`` is what is sent, ``answer`` what came back.
+
+    ``delivered``: the inverter has got it, whether its answer was ``heard`` or not.
+    """
 
     kind: JobKind
     serial: str
     slot_s: float
     value: Any = None
     tries: int = 0
+    delivered: bool = False
     heard: bool = False
     answer: Any = None
 
@@ -47,7 +52,7 @@ class Radio:
         self._exchange = exchange
         self._waiting: deque[Job] = deque()
         self._current: Job | None = None
-        self._ends_s = 0.0
+        self.ends_s = math.inf  # when what is in the air has to be over
 
     @property
     def idle(self) -> bool:
@@ -71,12 +76,12 @@ class Radio:
     def finish(self, now_s: float) -> Job | None:
         """The job whose slot has ended for good, if one has; a job nobody answered is sent again, up to 5 times."""
         job = self._current
-        if job is None or now_s < self._ends_s - 1e-9:
+        if job is None or now_s < self.ends_s - 1e-9:
             return None
         if not job.heard and job.tries < TRIES:
             self._send(job, now_s)
             return None
-        self._current = None
+        self._current, self.ends_s = None, math.inf
         return job
 
     def start(self, now_s: float) -> None:
@@ -88,4 +93,4 @@ class Radio:
     def _send(self, job: Job, now_s: float) -> None:
         job.tries += 1
         job.heard = self._exchange(job, now_s)
-        self._ends_s = now_s + job.slot_s
+        self.ends_s = now_s + job.slot_s

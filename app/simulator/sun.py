@@ -3,28 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from app.simulator.noise import seeded
-
-
-@dataclass(frozen=True, slots=True)
-class SunConfig:
-    """A clear day is a half sine; clouds take a share of it (``depth``), with edges of 5 to 10 s.
-
-    ``speed`` makes the day pass faster; clouds keep their real time, as appliances and devices do.
-    """
-
-    start_hour: float = 10.75
-    sunrise_hour: float = 6.0
-    sunset_hour: float = 20.0
-    speed: float = 1.0
-    clouds: bool = True
-    first_cloud_s: float = 70.0
-    clear_s: tuple[float, float] = (40.0, 240.0)
-    cloudy_s: tuple[float, float] = (20.0, 90.0)
-    edge_s: tuple[float, float] = (5.0, 10.0)
-    depth: tuple[float, float] = (0.25, 0.5)
+from app.simulator.parameters import SUN_EVERY_H, SunConfig
 
 
 class Sun:
@@ -35,22 +16,35 @@ class Sun:
         self._rng = seeded(seed)
         self._light = self._goal = 1.0
         self._rate_per_s = 0.0
-        self._change_s = config.first_cloud_s
-        self.hour = config.start_hour
+        self._change_s = config.first_cloud_s if config.clouds else math.inf
+        self.hour = self._clear_hour = config.start_hour
+        self._clear = self.clear_sky()
+        self.irradiance = self._clear if config.trace is None else self._recorded(0.0)
 
     def step(self, now_s: float, dt_s: float) -> float:
         """Irradiance after ``dt_s`` more seconds."""
         config = self._config
-        self.hour = (self.hour + dt_s * config.speed / 3600.0) % 24.0
-        if config.clouds:
+        self.hour = hour = (self.hour + dt_s * config.speed / 3600.0) % 24.0
+        if config.trace is not None:
+            self.irradiance = self._recorded(now_s)
+            return self.irradiance
+        if not 0.0 <= hour - self._clear_hour < SUN_EVERY_H:
+            self._clear, self._clear_hour = self.clear_sky(), hour
+        if now_s >= self._change_s or self._light != self._goal:
             self._drift(now_s, dt_s)
-        return self.clear_sky() * self._light
+        self.irradiance = self._clear * self._light
+        return self.irradiance
 
     def clear_sky(self) -> float:
         """Irradiance without clouds at this hour."""
         config = self._config
         passed = (self.hour - config.sunrise_hour) / (config.sunset_hour - config.sunrise_hour)
         return math.sin(math.pi * passed) if 0.0 < passed < 1.0 else 0.0
+
+    def _recorded(self, now_s: float) -> float:
+        config = self._config
+        share = config.trace.between(config.trace_start_s + now_s * config.speed) if config.trace else 0.0
+        return max(0.0, share)
 
     def _drift(self, now_s: float, dt_s: float) -> None:
         if now_s >= self._change_s:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from app.simulator.dtu import Dtu
-from app.simulator.inverter import EFFICIENCY
 from app.simulator.link import Link
+from app.simulator.parameters import EFFICIENCY
 
 Messages = Iterator[tuple[str, str]]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from app.model import Mode, Reading, Tick
+from app.model import InverterState, Mode, Reading, Tick
 
 Value = float | str
 TEXT = "text"
@@ -65,6 +65,14 @@ class GridSample:
 
     reading: Reading
     age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class InverterStatus:
+    """What the state of an inverter is read from; ``dead_time_s`` as the law reckons with it."""
+
+    state: InverterState
+    dead_time_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +164,15 @@ INVERTER_SAMPLE = (
     _field("yield_total_kwh", "kWh", "energy since the inverter's first day", "ac.yield_total_kwh"),
 )
 INVERTER_STATE = (
-    _field("limit_w", "W", "limit that the gateway shows as acknowledged", "acked_w"),
-    _field("limit_pct", "%", "the same limit in percent of the rated power", "acked_pct"),
-    _field("limit_commanded_w", "W", "limit last sent", "commanded_w"),
-    _field("reachable", "", "1 while the gateway reaches the inverter, else 0"),
-    _field("producing", "", "1 while the inverter produces, else 0"),
-    _field("enabled", "", "1 where the inverter may be commanded, else 0"),
-    _field("resets", "", "events after which the limit had to be taken as lost, since the start"),
-    _field("rssi_dbm", "dBm", "signal strength between gateway and inverter"),
+    _field("limit_w", "W", "limit that the gateway shows as acknowledged", "state.acked_w"),
+    _field("limit_pct", "%", "the same limit in percent of the rated power", "state.acked_pct"),
+    _field("limit_commanded_w", "W", "limit last sent", "state.commanded_w"),
+    _field("reachable", "", "1 while the gateway reaches the inverter, else 0", "state.reachable"),
+    _field("producing", "", "1 while the inverter produces, else 0", "state.producing"),
+    _field("enabled", "", "1 where the inverter may be commanded, else 0", "state.enabled"),
+    _field("resets", "", "events after which the limit had to be taken as lost, since the start", "state.resets"),
+    _field("rssi_dbm", "dBm", "signal strength between gateway and inverter", "state.rssi_dbm"),
+    _field("dead_time_s", "s", "time from a limit to its effect that the law reckons with"),
 )
 PANEL = (
     _field("power_w", "W", "DC power of one input"),

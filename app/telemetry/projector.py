@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from app.model import GatewayState, InverterState, PriceState, Settings, Tick
 from app.telemetry import points
-from app.telemetry.points import ControlSample, Event, Field, GridSample, Point
+from app.telemetry.points import ControlSample, Event, Field, GridSample, InverterStatus, Point
 from app.telemetry.rollup import Minute
 
 CONTROL_SPACING_S = 0.95  # control turns several times a second; once a second is recorded
@@ -99,7 +99,9 @@ class Projector:
             for panel in state.panels:
                 panel_tags = {"serial": state.serial, "channel": str(panel.channel)}
                 found += self._point("panel", points.PANEL, panel, sampled_s, panel_tags)
-        status = points.known(points.INVERTER_STATE, state)
+        dead_time_s = dict(tick.decision.dead_times).get(state.serial)
+        known = InverterStatus(state, None if dead_time_s is None else round(dead_time_s, 1))
+        status = points.known(points.INVERTER_STATE, known)
         if self._memory.due(("state", state.serial), status, now_s, HEARTBEAT_S):
             found.append(Point("inverter", self._tags(tags), status, utc_s))
         return found

@@ -130,6 +130,7 @@ def test_every_metric_can_appear() -> None:
         trim_p_w=1.0,
         trim_i_w=1.0,
         trim_d_w=1.0,
+        dead_times=(("116180400001", 1.4),),
     )
     shown = {series.partition("{")[0] for series in exposed(full)}
     assert shown == {PREFIX + family.name for family in FAMILIES}

@@ -11,7 +11,7 @@ from app.control import ControlSettings
 from app.model import Mode
 from app.simulator.fleet import fleet
 from app.simulator.house import HouseConfig
-from app.simulator.link import DtuConfig
+from app.simulator.parameters import DtuConfig
 from tests.closed_loop import ClosedLoop
 
 

@@ -21,8 +21,8 @@ import yaml
 from app.simulator.devices import FakeOpenDtu, FakeShelly
 from app.simulator.fleet import fleet
 from app.simulator.house import House, HouseConfig
-from app.simulator.link import DtuConfig
 from app.simulator.models import MODELS
+from app.simulator.parameters import DtuConfig
 from tests.conftest import Mosquitto, free_port, until
 
 

@@ -12,8 +12,7 @@ import pytest
 from app.simulator.broker import embedded_broker
 from app.simulator.fleet import fleet
 from app.simulator.house import House, HouseConfig
-from app.simulator.link import DtuConfig
-from app.simulator.sun import SunConfig
+from app.simulator.parameters import DtuConfig, SunConfig
 
 
 def free_port() -> int:

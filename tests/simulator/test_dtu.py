@@ -6,10 +6,9 @@ import pytest
 
 from app.simulator.fleet import fleet
 from app.simulator.house import House, HouseConfig
-from app.simulator.inverter import InverterConfig
-from app.simulator.link import DtuConfig, Link
+from app.simulator.link import Link
+from app.simulator.parameters import DtuConfig, InverterConfig, SunConfig
 from app.simulator.payload import parse_number
-from app.simulator.sun import SunConfig
 
 ABSOLUTE = "limit_nonpersistent_absolute"
 RELATIVE = "limit_nonpersistent_relative"
@@ -292,3 +291,59 @@ def test_a_restart_command_resets_the_inverter() -> None:
     house.dtu.receive(link.serial, "restart", "1")
     house.run(5.0)
     assert (house.inverters[0].limit_w, house.inverters[0].power_w) == (1500.0, 0.0)
+
+
+def test_what_it_reads_is_dated_by_the_poll_though_it_is_older() -> None:
+    house = home(InverterConfig(stats_lag_s=(2.5, 2.5), dead_time_s=0.0, static_error=False), poll_interval_s=3.0)
+    link = settled(house)[0]
+    house.dtu.receive(link.serial, ABSOLUTE, "300")
+    while house.inverters[0].power_w > 300.1:
+        house.step()
+    obeyed_s, polls = house.now_s, link.data_seq
+    while link.data_seq == polls:
+        house.step()
+    assert link.data is not None
+    assert link.data.at_s > obeyed_s
+    assert link.data.power_w > 1000.0, "it had been obeying for a while when it was asked"
+    house.run(5.0)
+    assert link.data.power_w == pytest.approx(300.0, rel=0.01)
+
+
+def test_a_frame_that_is_sent_again_is_no_repeated_limit() -> None:
+    house = home(InverterConfig(mute_chance=1.0), loss=0.3)
+    link = settled(house)[0]
+    for number in range(60):
+        house.dtu.receive(link.serial, RELATIVE, f"{20 + number}")
+        until_shown(house, link, 20.0 + number)
+    assert house.inverters[0].muted_until_s < 0.0
+    house.dtu.receive(link.serial, RELATIVE, "79")
+    house.run(30.0)
+    assert not house.inverters[0].answers
+
+
+def test_a_muted_inverter_becomes_unreachable_and_comes_back() -> None:
+    house = home(InverterConfig())
+    link = settled(house)[0]
+    house.inverters[0].muted_until_s = house.now_s + 900.0
+    house.run(30.0)
+    assert not link.reachable
+    house.dtu.receive(link.serial, ABSOLUTE, "300")
+    house.run(860.0)
+    assert house.inverters[0].limit_w == 1500.0
+    house.run(60.0)
+    assert (link.reachable, house.inverters[0].limit_w) == (True, 300.0)
+
+
+def test_limits_are_counted_by_the_time_that_they_hold_the_radio() -> None:
+    house = home()
+    link = settled(house)[0]
+    for number in range(5):
+        house.dtu.receive(link.serial, RELATIVE, f"{50 + number}")
+        house.run(5.0)
+    assert house.dtu.limit_busy_s == pytest.approx(10.0)
+    assert link.acked is link.requested
+    house.inverters[0].reachable = False
+    house.dtu.receive(link.serial, RELATIVE, "40")
+    house.run(11.0)
+    assert house.dtu.limit_busy_s == pytest.approx(20.0)
+    assert link.acked is not link.requested

@@ -8,10 +8,8 @@ import pytest
 
 from app.simulator.fleet import fleet
 from app.simulator.house import House, HouseConfig
-from app.simulator.inverter import Inverter, InverterConfig
-from app.simulator.load import LoadConfig
-from app.simulator.meter import MeterConfig
-from app.simulator.sun import Sun, SunConfig
+from app.simulator.inverter import Inverter
+from app.simulator.parameters import InverterConfig, SunConfig
 
 DT = 0.1
 
@@ -139,16 +137,131 @@ def test_what_it_reports_is_plausible() -> None:
     assert all(panel.voltage_v * panel.current_a == pytest.approx(panel.power_w) for panel in data.inputs)
 
 
-def test_the_sun_rises_sets_and_clouds_take_a_share_within_seconds() -> None:
-    clear = Sun(SunConfig(start_hour=13.0, clouds=False), "a")
-    assert clear.step(0.1, 0.1) == pytest.approx(1.0, abs=0.001)
-    night = Sun(SunConfig(start_hour=22.0), "a")
-    assert night.step(0.1, 0.1) == 0.0
-    cloudy = Sun(SunConfig(start_hour=13.0, first_cloud_s=10.0), "a")
-    trace = [cloudy.step(step * DT, DT) for step in range(1, 301)]
-    assert trace[98] == pytest.approx(1.0, abs=0.001)
-    assert 0.5 <= trace[-1] / clear.clear_sky() <= 0.76
-    assert max(a - b for a, b in pairwise(trace)) < 0.5 / 5.0 * DT * 1.01
+def test_a_later_limit_never_takes_effect_before_an_earlier_one() -> None:
+    for seed in range(20):
+        one = Inverter(InverterConfig(dead_time_s=10.0, dead_time_spread=0.5, static_error=False), str(seed))
+        one.settle(0.9)
+        one.accept_limit(300.0, at_s=0.0)
+        one.accept_limit(900.0, at_s=0.5)
+        live(one, 0.0, 30.0)
+        assert one.limit_w == 900.0
+
+
+def test_a_limit_below_two_percent_stops_it_until_a_restart() -> None:
+    one = inverter()
+    one.accept_limit(29.0, at_s=0.0)
+    now = live(one, 0.0, 5.0)
+    assert (one.power_w, one.locked) == (0.0, True)
+    assert one.feedable_w == one.available_w > 1000.0, "it is the limit that costs this sun"
+    one.accept_limit(900.0, at_s=now)
+    now = live(one, now, 120.0)
+    assert one.power_w == 0.0
+    one.reset(now)
+    live(one, now, 90.0)
+    assert one.power_w == pytest.approx(one.available_w)
+
+
+def test_two_percent_are_obeyed() -> None:
+    one = inverter()
+    one.accept_limit(30.0, at_s=0.0)
+    live(one, 0.0, 5.0)
+    assert one.power_w == pytest.approx(30.0)
+
+
+def test_little_sun_stops_nothing() -> None:
+    one = inverter()
+    now = live(one, 0.0, 10.0, irradiance=0.01)
+    assert 0.0 < one.power_w < 30.0
+    live(one, now, 20.0)
+    assert one.power_w == pytest.approx(one.available_w)
+
+
+@pytest.mark.parametrize(
+    ("again_w", "after_s", "muted"), [(300.0, 10.0, True), (300.0, 16.0, False), (301.5, 10.0, False)]
+)
+def test_a_limit_repeated_within_fifteen_seconds_can_silence_the_radio(
+    again_w: float, after_s: float, muted: bool
+) -> None:
+    one = inverter(mute_chance=1.0)
+    one.accept_limit(300.0, at_s=0.0)
+    now = live(one, 0.0, after_s)
+    one.accept_limit(again_w, at_s=now)
+    now = live(one, now, 1.0)
+    assert one.answers is not muted
+    now = live(one, now, 890.0)
+    assert one.answers is not muted
+    assert one.power_w == pytest.approx(again_w), "it goes on feeding"
+    live(one, now, 10.0)
+    assert one.answers
+
+
+def test_one_in_a_hundred_repeated_limits_does_so() -> None:
+    one, muted = inverter(), 0
+    for number in range(2000):
+        one.accept_limit(300.0, at_s=float(number))
+        muted += one.muted_until_s > number
+        one.muted_until_s = 0.0
+    assert 8 <= muted <= 36
+
+
+def test_what_it_reports_is_some_time_old() -> None:
+    one = inverter(stats_lag_s=(2.0, 2.0))
+    one.accept_limit(300.0, at_s=0.0)
+    now = live(one, 0.0, 2.5)
+    assert one.power_w == pytest.approx(300.0)
+    early = one.read(now)
+    assert early.at_s == now
+    assert early.power_w == pytest.approx(one.available_w, rel=0.004)
+    assert early.dc_power_w == pytest.approx(one.available_w / 0.95, rel=0.001)
+    now = live(one, now, 1.6)
+    assert one.read(now).power_w == pytest.approx(300.0, rel=0.004)
+
+
+def test_each_inverter_has_a_lag_of_its_own_up_to_two_and_a_half_seconds() -> None:
+    lags = [Inverter(InverterConfig(), str(seed)).stats_lag_s for seed in range(200)]
+    assert 0.0 <= min(lags) < 0.1
+    assert 2.4 < max(lags) <= 2.5
+
+
+def test_switched_on_again_it_feeds_within_seconds_and_needs_no_reconnection() -> None:
+    one = inverter()
+    one.on = False
+    now = live(one, 0.0, 2.0)
+    assert (one.power_w, one.feedable_w, one.answers) == (0.0, 0.0, True)
+    one.on = True
+    live(one, now, 5.0)
+    assert one.power_w == pytest.approx(one.available_w)
+
+
+def test_what_it_could_feed_counts_the_reconnection_and_the_soft_start_and_no_limit() -> None:
+    one = inverter(reconnect_s=10.0)
+    one.accept_limit(300.0, at_s=0.0)
+    now = live(one, 0.0, 5.0)
+    assert one.feedable_w == one.available_w > 1000.0
+    one.reset(now)
+    one.accept_limit(150.0, at_s=now)
+    now = live(one, now, 9.0)
+    assert one.feedable_w == 0.0
+    now = live(one, now, 4.0)
+    assert one.feedable_w == pytest.approx(0.1 * 1500.0 * 3.0, abs=20.0)
+    assert one.power_w == pytest.approx(150.0)
+    now = live(one, now, 10.0)
+    assert one.feedable_w == one.available_w
+    live(one, now, 10.0, irradiance=0.0)
+    assert one.feedable_w == 0.0
+
+
+def test_yields_add_up_to_what_was_fed() -> None:
+    one = inverter(shade=(1.0, 0.5, 1.0, 1.0))
+    fed_wh, now = 0.0, 0.0
+    for watts in (300.0, 900.0, 150.0):
+        one.accept_limit(watts, at_s=now)
+        for _ in range(6000):
+            now = live(one, now, DT)
+            fed_wh += one.power_w * DT / 3600.0
+    panels = one.read(now).inputs
+    assert sum(panel.yield_day_wh for panel in panels) == pytest.approx(fed_wh / 0.95, rel=0.001)
+    assert panels[1].yield_day_wh == pytest.approx(0.5 * panels[0].yield_day_wh)
 
 
 def test_speed_moves_the_sun_and_not_the_appliances() -> None:
@@ -158,20 +271,6 @@ def test_speed_moves_the_sun_and_not_the_appliances() -> None:
         house.run(60.0)
     assert real.load_w == fast.load_w
     assert fast.sun.hour - real.sun.hour == pytest.approx(59.0 / 60.0)
-
-
-def test_the_meter_shows_the_mean_of_the_last_second_a_little_later() -> None:
-    quiet = MeterConfig(noise_w=0.0, noise_share=0.0)
-    house = House(HouseConfig(meter=quiet, load=LoadConfig(walk_w=0.0, appliances=()), sun=SunConfig(start_hour=0.0)))
-    house.load_override_w = 1000.0
-    house.run(5.5)
-    house.load_override_w = 2000.0
-    house.run(0.5)
-    assert house.meter.sample.power_w == pytest.approx(1000.0)
-    house.run(0.2)
-    assert house.meter.sample.power_w == pytest.approx(1500.0)
-    house.run(1.0)
-    assert house.meter.sample.power_w == pytest.approx(2000.0)
 
 
 def test_energy_balances_and_the_counters_agree() -> None:

@@ -81,6 +81,7 @@ def make_tick(at_s: float = 0.0, **changes: Any) -> Tick:
         "trim_p_w": 1.0,
         "trim_i_w": 2.0,
         "trim_d_w": 0.0,
+        "dead_times": ((EAST, 1.4), (WEST, 3.1)),
     }
     decision = Decision(grid_w=grid_w, **{**decided, **changes})
     return Tick(snapshot, decision, dry_run=dry_run, step_s=step_s)

@@ -1,0 +1,48 @@
+"""What `doctor` says of one device, and how it waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. ``status`` is ok, warn or fail; ``values`` are the numbers behind the sentence."""
+
+    name: str
+    status: str
+    detail: str
+    next_step: str = ""
+    values: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        step = f"\n      next: {self.next_step}" if self.next_step else ""
+        return f"{self.status:4}  {self.name}: {self.detail}{step}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for machines."""
+        step = {"next_step": self.next_step} if self.next_step else {}
+        return {"name": self.name, "status": self.status, **dict(self.values), "detail": self.detail, **step}
+
+
+async def until(condition: Callable[[], bool], timeout_s: float) -> None:
+    """Wait for a condition, no longer than this."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            while not condition():  # noqa: ASYNC110 - the conditions span several objects
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run something beside the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
