@@ -39,7 +39,9 @@ class ControlConfig(Section):
     dead_time_s: tuple[float, float] = Field(
         (0.3, 4.0), description="shortest and longest time from a limit to its effect on power"
     )
-    phases: Literal["net"] = Field("net", description="the sum over all phases decides")
+    phases: Literal["net", "each"] = Field(
+        "net", description="net: the sum over all phases decides; each: no phase may export"
+    )
     fail_safe_w: float | None = Field(
         None, ge=0, description="site total while the grid power is unknown; default: the minima"
     )
@@ -159,6 +161,15 @@ class Config(Section):
         doubled = sorted({serial for serial in serials if serials.count(serial) > 1})
         if doubled:
             raise ValueError(f"inverters: serial {', '.join(doubled)} is there twice")
+        if self.control.phases == "each":
+            unknown = [i.serial for i in self.inverters if i.enabled and i.phase is None and not i.three_phase]
+            wrong = [i.serial for i in self.inverters if i.phase is not None and i.three_phase]
+            if unknown:
+                raise ValueError(
+                    f"inverters: control.phases is each, so {', '.join(unknown)} needs phase: 1, 2 or 3 (what it feeds)"
+                )
+            if wrong:
+                raise ValueError(f"inverters: {', '.join(wrong)} feeds three phases: remove its phase")
         return self
 
 

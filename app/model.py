@@ -106,6 +106,7 @@ class InverterState:
     ``resets`` counts the events after which the limit must be taken as lost (inverter or gateway
     restarted, came back, lost its day yield); ``data_seq`` counts the answers of the inverter itself.
     ``radio`` names the transmitter that it shares with others: commands on one wait for each other.
+    ``phase`` counts from 1; None: it feeds all three alike, or nobody has told.
     """
 
     serial: str
@@ -130,6 +131,7 @@ class InverterState:
     resets: int = 0
     radio: str = ""
     note: str | None = None
+    phase: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

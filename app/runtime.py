@@ -255,6 +255,7 @@ def control_settings(config: Config) -> ControlSettings:
         min_command_interval_s=control.min_command_interval_s,
         max_raise_w_per_s=control.max_raise_w_per_s,
         dead_time_s=control.dead_time_s,
+        phases=control.phases,
         stale_hold_s=control.stale_hold_s,
         stale_fail_safe_s=control.stale_fail_safe_s,
         fail_safe_w=control.fail_safe_w,

@@ -35,7 +35,7 @@ class Unit:
     ``limit_w`` is the limit in force or in flight (None: unknown); ``power_w`` the most that it may be
     producing once what is in flight has come into force; ``bound``: the limit, not the sun, holds it;
     ``ready_to_cut``/``ready_to_raise``: its last command is long enough ago. ``radio`` takes ``slots`` more commands
-    now without making a later one wait: one that is sent at once, and one after it.
+    now without making a later one wait: one that is sent at once, and one after it. ``phase``: None feeds all three.
     """
 
     serial: str
@@ -48,6 +48,7 @@ class Unit:
     ready_to_raise: bool = True
     radio: str = ""
     slots: int = 1
+    phase: int | None = None
 
     def clamp(self, limit_w: float) -> float:
         """The nearest limit that this inverter takes."""

@@ -33,8 +33,9 @@ class Policy(Enum):
 
 @dataclass(slots=True)
 class Appliance:
-    """A step that was seen to come (and go). ``since_s``: when it last switched; ``ons_s``/``offs_s``: how long it
-    stayed on and off.
+    """A step that was seen to come (and go).
+
+    ``since_s``: when it last switched; ``ons_s``/``offs_s``: how long it stayed on and off.
     """
 
     watts: float

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 CANDIDATES_S = tuple(0.3 * 1.3**i for i in range(17))  # 0.3 to 20 s, in steps of 30 %
 SPREAD = 0.2  # the same inverter answers this much sooner or later from one command to the next
-FORGET = 0.97  # per reading that told something
-TRUST = 10.0  # a candidate is never worse than the best by more than this (log): what was learned can be unlearned
+FORGET = 0.997  # per reading that told something
+TRUST = 14.0  # a candidate is never worse than the best by more than this (log): what was learned can be unlearned
 TAIL = 0.1  # of the weight on either side stays outside the range
 
 

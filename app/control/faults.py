@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from app.control.delivery import Delivery
 from app.control.observer import Observer
-from app.control.safety import Freshness, Trust
+from app.control.safety import NEEDS_PHASES, Freshness, Trust
 from app.model import Decision, Fault, InverterState, Mode, PriceState, Snapshot
 
 UNANSWERED_S = 45.0
@@ -43,8 +43,12 @@ def _meter(fresh: Freshness, decision: Decision) -> Iterator[Fault]:
     if fresh.trust is Trust.FAIL_SAFE:
         yield Fault(
             "meter",
-            f"{_capital(fresh.reason)}. {_consequence(decision)}",
-            "Check the meter's power and network, then run: zero-export doctor meter",
+            f"{_capital(fresh.reason)}. {_consequence(decision)}"
+            if not fresh.reason.startswith(NEEDS_PHASES)
+            else f"{fresh.reason}. {_consequence(decision)}",
+            "Use a meter of three phases, or set control.phases: net."
+            if fresh.reason.startswith(NEEDS_PHASES)
+            else "Check the meter's power and network, then run: zero-export doctor meter",
         )
     elif fresh.reason and fresh.age_s is not None:
         yield Fault(

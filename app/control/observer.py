@@ -8,11 +8,12 @@ nearest to what it had before: it moves only as far as the evidence forces it to
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 from app.control.deadtime import CANDIDATES_S, DeadTime
+from app.control.household import SMALLEST_STEP_W, Household, Plant, Span, joined, total
+from app.control.safety import shows_three_phases
 from app.control.settings import ControlSettings
 from app.control.trajectory import Anchor, Sent, Trajectory
 from app.model import InverterState, Reading
@@ -20,26 +21,13 @@ from app.model import InverterState, Reading
 STALE_POWER_S = 180.0  # 20 inverters on one radio are each heard every 100 s; older says nothing any more
 RADIO_SLOT_S = 2.0  # OpenDTU's radio is busy this long with each limit
 SLOW_METER_S = 2.5  # slower ones may average over their interval, or not
-LONGEST_CUT_S = 60.0
-EXPORT_W, STUBBORN_READINGS = 25.0, 2.5  # so much export, unchanged for so long after a cut should have ended it
-RELAX_S = 30.0  # what nothing but the calm of the household speaks for is given up within about so long
 REPORT_LAG_S = 3.0  # an inverter's report may be this much older than it says
-SMALLEST_STEP_W = 60.0  # a smaller step is not told from the house's own noise
 RAMP_UP_PER_S, RAMP_DOWN_PER_S = 0.2, 1.0  # of rated power: the grid profile that Hoymiles inverters carry
 SKY_PER_S = 0.03  # of rated power: how fast the sun moves an inverter that no limit holds, until that was seen
 CALM_SKY_PER_S = 0.002  # and at least
 
 
 Spans = tuple[float, float, float, float]  # begin and end of an earlier reading's span of time, and of a later one's
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Bounds of a power in watts, and what it is where nothing speaks against what was reported last."""
-
-    low_w: float
-    high_w: float
-    nominal_w: float
 
 
 class InverterModel:
@@ -289,16 +277,6 @@ class InverterModel:
         self._above = 0
 
 
-def _share(power_w: float, low_w: float, nominal_w: float, high_w: float) -> float:
-    """Where a power lies: 0 at its nominal value, 1 at its upper bound, -1 at its lower one."""
-    room_w = high_w - nominal_w if power_w > nominal_w else nominal_w - low_w
-    return max(-1.0, min(1.0, (power_w - nominal_w) / room_w)) if room_w > 0.0 else 0.0
-
-
-def _joined(spans: Sequence[Span]) -> Span:
-    return Span(min(span.low_w for span in spans), max(span.high_w for span in spans), spans[0].nominal_w)
-
-
 class Observer:
     """All inverters, and the load of the household."""
 
@@ -308,24 +286,26 @@ class Observer:
         self._free_s: dict[str, float] = {}
         self._reading: Reading | None = None
         self._controlled: AbstractSet[str] = frozenset()
-        self._estimated: Reading | None = None
-        self._export_since_s: float | None = None
+        self._each = settings.phases == "each"
+        self._households = [Household() for _ in range(3 if self._each else 1)]
         self._restless_w = 8.0  # how far the grid power moves from reading to reading while no limit does
-        self.load_w: float | None = None
-        self.pv_w: float | None = None
 
     def __getitem__(self, serial: str) -> InverterModel:
         return self._models[serial]
+
+    def load_w(self, phase: int | None = None) -> float | None:
+        """What the household takes beyond what inverters feed that cannot be commanded now; None: not known.
+
+        ``phase``: on that one only, which counts from 1, where each is held on its own.
+        """
+        return self._households[0 if phase is None else phase - 1].load_w
 
     def radio_free_s(self, radio: str) -> float:
         """When the radio will have sent all that it has been given."""
         return self._free_s.get(radio, float("-inf"))
 
     def update(self, inverters: Sequence[InverterState], reading: Reading | None, interval_s: float) -> None:
-        """Take in the states, then the reading, where it is a new one.
-
-        ``load_w`` is what the household takes beyond what inverters feed that cannot be commanded now.
-        """
+        """Take in the states, then the reading, where it is a new one."""
         for state in inverters:
             model = self._models.get(state.serial)
             if model is None:
@@ -336,10 +316,14 @@ class Observer:
         controlled = frozenset(state.serial for state in inverters if state.enabled and state.reachable)
         if reading is None or not math.isfinite(reading.power_w):
             return
+        if self._each and not shows_three_phases(reading):
+            return
         if reading == before and controlled == self._controlled:
             return
         if controlled != self._controlled:
-            self._controlled, self.load_w = controlled, None
+            self._controlled = controlled
+            for household in self._households:
+                household.load_w = None
         window_s = self._settings.meter_window_s
         slow = interval_s > SLOW_METER_S
         if before is not None and math.isfinite(before.power_w) and reading.at_s > before.at_s and not slow:
@@ -364,41 +348,37 @@ class Observer:
         """``windows_s``: what the reading may be the mean of; of a slow meter that is not known."""
         from_s, to_s = reading.at_s - max(windows_s), reading.at_s
         spans = {
-            state.serial: _joined([self._models[state.serial].span(to_s - window_s, to_s) for window_s in windows_s])
+            state.serial: joined([self._models[state.serial].span(to_s - window_s, to_s) for window_s in windows_s])
             for state in inverters
             if state.serial in self._controlled
         }
-        low_w = sum(span.low_w for span in spans.values())
-        high_w = sum(span.high_w for span in spans.values())
-        nominal_w = sum(span.nominal_w for span in spans.values())
-        self.pv_w = self._likely_w(reading, low_w, high_w, nominal_w)
-        self.load_w = reading.power_w + self.pv_w
-        share = _share(self.pv_w, low_w, nominal_w, high_w)
+        found: dict[str, list[tuple[float, bool]]] = {serial: [] for serial in spans}
+        powers_w = [phase.power_w or 0.0 for phase in reading.phases] if self._each else [reading.power_w]
+        for number, (household, power_w) in enumerate(zip(self._households, powers_w, strict=True), 1):
+            shares = {state.serial: self._share(state, number) for state in inverters}
+            parts = {serial: span.part(shares[serial]) for serial, span in spans.items() if shares[serial]}
+            feeds = total(list(parts.values()))
+            pv_w = household.estimate(reading.at_s, power_w, feeds, self._plant(shares, reading.at_s))
+            for serial, part in parts.items():
+                alone = part.high_w - part.low_w >= 0.5 * (feeds.high_w - feeds.low_w)
+                found[serial].append((feeds.where(pv_w), alone))
         for serial, span in spans.items():
+            share = sum(where for where, _ in found[serial]) / len(found[serial])
             room_w = span.high_w - span.nominal_w if share > 0.0 else span.nominal_w - span.low_w
-            alone = span.high_w - span.low_w >= 0.5 * (high_w - low_w)
+            alone = all(alone for _, alone in found[serial])
             self._models[serial].settle(from_s, to_s, span.nominal_w + share * room_w, span, alone=alone)
 
-    def _likely_w(self, reading: Reading, low_w: float, high_w: float, nominal_w: float) -> float:
-        """What the inverters most likely give, between these bounds: what leaves the household as it was.
+    def _share(self, state: InverterState, phase: int) -> float:
+        """How much of an inverter's power goes into what is looked at: a phase, or all together."""
+        if not self._each:
+            return 1.0
+        return 1.0 / 3.0 if state.phase is None else float(state.phase == phase)
 
-        Unless that has not ended an export: then they give the least that they may, and a limit that is not felt
-        explains it.
-        """
-        before, self._estimated = self._estimated, reading
-        if self.load_w is None or self.pv_w is None or before is None:
-            return low_w
-        moved = abs(reading.power_w - before.power_w) > SMALLEST_STEP_W
-        if reading.power_w > -EXPORT_W or moved or self._export_since_s is None:
-            self._export_since_s = reading.at_s
-        models = self._models.values()
-        cut_s = max((model.cut_s for model in models), default=float("-inf"))
-        passed_s = reading.at_s - before.at_s
-        patience_s = max((model.dead_time.likely_s for model in models), default=0.0) + STUBBORN_READINGS * passed_s
-        if patience_s < reading.at_s - max(self._export_since_s, cut_s) < reading.at_s - cut_s + 1.0 < LONGEST_CUT_S:
-            return low_w
-        rise_w = sum(model.rise_w_per_s for model in models) * passed_s + SMALLEST_STEP_W
-        calm_w = min(self.pv_w + rise_w, self.load_w - reading.power_w)
-        if not any(model.in_flight(reading.at_s) for model in models):
-            calm_w += min(1.0, passed_s / RELAX_S) * (nominal_w - calm_w)
-        return min(high_w, max(low_w, calm_w))
+    def _plant(self, shares: Mapping[str, float], now_s: float) -> Plant:
+        models = [(self._models[serial], share) for serial, share in shares.items() if share]
+        return Plant(
+            cut_s=max((model.cut_s for model, _ in models), default=float("-inf")),
+            delay_s=max((model.dead_time.likely_s for model, _ in models), default=0.0),
+            rise_w_per_s=sum(share * model.rise_w_per_s for model, share in models),
+            moving=any(model.in_flight(now_s) for model, _ in models),
+        )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from app.control import allocate
 from app.control.allocate import Limits, Unit
 from app.control.appliances import Appliances, Reaction
-from app.control.observer import Observer
+from app.control.observer import RAMP_UP_PER_S, Observer
 from app.control.pid import Terms, Trim
 from app.control.settings import ControlSettings
 from app.model import Command, Reading
@@ -43,10 +43,11 @@ class Regulation:
 
 
 class Regulator:
-    """The law with its memory."""
+    """The law with its memory, for all phases together or for one of them."""
 
-    def __init__(self, settings: ControlSettings, observer: Observer) -> None:
+    def __init__(self, settings: ControlSettings, observer: Observer, phase: int | None = None) -> None:
         self._settings = settings
+        self._phase = phase
         self._observer = observer
         self._trim = Trim(settings.integral_per_s)
         self._appliances = Appliances()
@@ -75,10 +76,10 @@ class Regulator:
         if not self._ceilings or reading.at_s > self._ceilings[-1].at_s:
             reaction = Reaction(
                 delay_s=0.8 + self._delay_s,
-                rise_w_per_s=sum(self._observer[unit.serial].rise_w_per_s for unit in units),
+                rise_w_per_s=sum(RAMP_UP_PER_S * unit.max_w for unit in units),
                 export_weight=self._settings.export_weight,
             )
-            self._plan_w = self._appliances.plan_w(self._observer.load_w or 0.0, reading.at_s, reaction)
+            self._plan_w = self._appliances.plan_w(self._observer.load_w(self._phase) or 0.0, reading.at_s, reaction)
         ceiling = Ceiling(reading.at_s, self._plan_w - target_w + terms.trim_w)
         if not self._ceilings or ceiling.at_s > self._ceilings[-1].at_s:
             self._ceilings.append(ceiling)

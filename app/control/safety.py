@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from app.control.settings import ControlSettings
-from app.model import MeterState
+from app.model import MeterState, Reading
+
+NEEDS_PHASES = "control.phases: each needs a meter that shows three phases"
 
 
 class Trust(IntEnum):
@@ -46,6 +48,10 @@ class Ladder:
         if since_s > fail_s:
             self._failed = True
             return Freshness(Trust.FAIL_SAFE, age_s, f"no grid reading for {since_s:.0f} s{why}")
+        if reading is not None and usable and self._settings.phases == "each" and not shows_three_phases(reading):
+            self._failed = True
+            shown = sum(phase.power_w is not None for phase in reading.phases)
+            return Freshness(Trust.FAIL_SAFE, age_s, f"{NEEDS_PHASES}: this one shows {shown or 'none'}")
         if age_s is None:
             return Freshness(Trust.HOLD, None, f"waiting for the first grid reading{why}")
         if self._failed:
@@ -61,3 +67,10 @@ class Ladder:
         hold_s = self._settings.stale_hold_s or max(2.0, 1.5 * interval_s)
         fail_s = self._settings.stale_fail_safe_s or max(5.0, 3.0 * interval_s)
         return hold_s, max(hold_s, fail_s)
+
+
+def shows_three_phases(reading: Reading) -> bool:
+    """Whether a reading tells the power of each of three phases."""
+    return len(reading.phases) == 3 and all(
+        phase.power_w is not None and math.isfinite(phase.power_w) for phase in reading.phases
+    )

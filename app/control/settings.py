@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class ControlSettings:
     max_raise_w_per_s: float | None = None
     dead_time_s: tuple[float, float] = (0.3, 4.0)
     meter_window_s: float = 1.1  # a reading is the mean of about the last second
+    phases: Literal["net", "each"] = "net"
     stale_hold_s: float | None = None
     stale_fail_safe_s: float | None = None
     fail_safe_w: float | None = None

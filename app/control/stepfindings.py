@@ -86,7 +86,7 @@ class Findings:
         """There is a verdict."""
         downs, ups = self.agreeing(), self.agreeing(up=True)
         usual = bool(downs) and downs[0].fit.gain > 0.0  # what is unusual needs more
-        nearly = usual and len(downs) == WANTED - 1 and len(downs) + len(ups) > WANTED
+        nearly = usual and self.tried >= WANTED and len(downs) == WANTED - 1 and len(downs) + len(ups) > WANTED
         return self.wrong_way or self.blind or len(downs) >= WANTED or nearly
 
     def agreeing(self, *, up: bool = False) -> list[Seen]:

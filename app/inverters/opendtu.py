@@ -27,6 +27,8 @@ PUBLISH_INTERVAL_S = 5.0  # OpenDTU's default and the least that its page accept
 _CHANNELS = tuple("0123456")  # 0 is AC, the others are DC inputs
 MAX_LIMIT_W = 6553.5  # OpenDTU encodes watts x 10 in 16 bits and does not check
 
+CMT_SERIALS = {"1124", "1125", "1400", "1143", "1144", "114a", "1410", "1164", "1166", "1420", "1361", "1382"}
+
 _AC_FIELDS = {
     "power": "power_w",
     "voltage": "voltage_v",
@@ -85,12 +87,18 @@ class OpenDtuInverterConfig(Section):
     max_watt: Annotated[float, Field(gt=0, le=MAX_LIMIT_W, description="rated AC power"), AfterValidator(_whole_tenths)]
     min_watt: float | None = Field(None, ge=0, description="lowest limit to send; default 3 %, at least 20 W")
     channels: int | None = Field(None, ge=1, le=6, description="DC inputs to record; default: all that are reported")
+    phase: int | None = Field(None, ge=1, le=3, description="the phase that it feeds; none: all three alike (HMT)")
 
     @model_validator(mode="after")
     def _ordered(self) -> OpenDtuInverterConfig:
         if self.min_watt is not None and self.min_watt > self.max_watt:
             raise ValueError(f"min_watt {self.min_watt:g} is above max_watt {self.max_watt:g}")
         return self
+
+    @property
+    def three_phase(self) -> bool:
+        """Whether its serial number is one of the HMT series, which feeds three phases alike."""
+        return self.serial.startswith("13")
 
     @property
     def floor_w(self) -> float:
@@ -334,6 +342,8 @@ class OpenDtu:
             rated_w=inverter.rated_w,
             rssi_dbm=inverter.rssi_dbm,
             resets=inverter.resets,
+            radio=_radio(config.serial),
+            phase=config.phase,
         )
 
     def _fault(self) -> str | None:
@@ -348,6 +358,11 @@ class OpenDtu:
         if self._seen_s is not None and silent_s > 6.0 * PUBLISH_INTERVAL_S:
             return f"OpenDTU has been silent for {silent_s:.0f} s."
         return None
+
+
+def _radio(serial: str) -> str:
+    """The transmitter that OpenDTU reaches an inverter with: one for HM and HERF, another for HMS and HMT."""
+    return "cmt" if serial[:4] in CMT_SERIALS else "nrf"
 
 
 def _number(payload: bytes) -> float | None:

@@ -59,6 +59,25 @@ async def poll(read: Callable[[], Awaitable[Reading]], interval_s: float, emit: 
         await asyncio.sleep(due - loop.time())
 
 
+def when_new(emit: Emit, interval_s: float) -> Emit:
+    """Pass on a reading when it shows another power than the last one, or when a new one is due at the latest.
+
+    A device that makes a new value every ``interval_s`` is asked more often, so that it is seen soon after it is made.
+    """
+    last: Reading | None = None
+
+    def maybe(outcome: Reading | DeviceError) -> None:
+        nonlocal last
+        if isinstance(outcome, Reading):
+            unchanged = last is not None and (outcome.power_w, outcome.phases) == (last.power_w, last.phases)
+            if unchanged and last is not None and outcome.at_s - last.at_s < 1.4 * interval_s:
+                return
+            last = outcome
+        emit(outcome)
+
+    return maybe
+
+
 def basic_login(username: str, password: str) -> str:
     """The value of an Authorization header for HTTP Basic."""
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()

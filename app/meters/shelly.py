@@ -17,7 +17,7 @@ import aiohttp
 from pydantic import Field, field_validator
 
 from app.fields import Host
-from app.meters.base import Emit, Meter, PolledConfig, basic_login, get_json, optional, poll, watts
+from app.meters.base import Emit, Meter, PolledConfig, basic_login, get_json, optional, poll, watts, when_new
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
 
 log = logging.getLogger(__name__)
@@ -73,9 +73,11 @@ class Shelly:
         self.model = self._told = "unknown"
 
     async def run(self, emit: Emit) -> None:
-        """Emit a reading every ``interval_s``."""
+        """Emit a reading every ``interval_s``, soon after the device has made it."""
+        interval_s = self._config.interval_s
         async with asyncio.TaskGroup() as group:
-            group.create_task(poll(self.read, self._config.interval_s, emit), name=f"{self.name}: power")
+            asking = poll(self.read, interval_s / 2.0, when_new(emit, interval_s))
+            group.create_task(asking, name=f"{self.name}: power")
             group.create_task(self._follow_counters(), name=f"{self.name}: counters")
 
     async def read(self) -> Reading:

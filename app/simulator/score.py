@@ -117,7 +117,7 @@ def _steps(
         else:
             times.append(settled_s)
         sign = 1.0 if errors[0] > 0.0 else -1.0
-        overshoots.append(max(0.0, max(-sign * error for error in errors)))
+        overshoots.append(max(0.0, *(-sign * error for error in errors)))
     if not overshoots:
         return None, None, unsettled
     return sum(times) / len(times) if times else None, sum(overshoots) / len(overshoots), unsettled

@@ -14,6 +14,7 @@ from app.config import HttpConfig
 from app.hub import Hub
 from app.model import Fault, Settings
 from app.state import SettingsStore
+from app.steptests import StepTests
 
 from .ticks import UTC_S, make_tick
 
@@ -33,6 +34,7 @@ class House:
     stored: Any = field(default_factory=dict)
     asked: list[float] = field(default_factory=list)
     faults: tuple[Fault, ...] = ()
+    tests: StepTests = field(default_factory=lambda: StepTests(["116180400001"]))
     server: HttpServer = field(init=False)
 
     @property
@@ -81,6 +83,7 @@ async def build(tmp_path: Path) -> AsyncIterator[Build]:
             version="1.2.3",
             site="home",
             faults=lambda: house.faults,
+            tests=house.tests,
             clock=lambda: house.now_s,
             utc=lambda: house.utc_s,
             heartbeat_s=heartbeat_s,

@@ -8,12 +8,14 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from app.api.openapi import openapi
-from app.model import Ac, MeterState, Mode, PriceState
+from app.model import Ac, MeterState, Mode, PriceState, Progress, Step, StepResult, StepTestReport
 
 from .conftest import Build, House
 from .ticks import METER_FAULT, make_inverter, make_tick
 
 DOCUMENT = openapi("1.2.3")
+FOUND = StepResult("ok", "well", "", 0.98, 0.97, 1.4, (1.3, 1.5), None, 300.0, 2, (Step(640.0, 480.0, 0.98, 1.4),))
+DONE = StepTestReport(1, "116180400001", "Garage", Progress.DONE, "well", step=3, steps=3, result=FOUND)
 
 
 def validate(schema: dict[str, Any], data: Any) -> None:
@@ -56,6 +58,7 @@ def test_every_reference_leads_somewhere() -> None:
         make_tick(),
         make_tick(None, mode=Mode.FAIL_SAFE, meter=MeterState(fault="gone"), faults=(METER_FAULT,), dry_run=True),
         make_tick(inverters=(make_inverter(ac=Ac(), panels=(), note="lost", reachable=None),), gateways=()),
+        make_tick(step_test=DONE, dead_times=(("116180400001", 1.4),)),
         make_tick(mode=Mode.OPEN, price=PriceState(4.0, 30.0, False, 1.75e9, None), target_w=None),
     ],
 )
@@ -84,6 +87,13 @@ async def test_the_status_keeps_to_it(build: Build, tick: Any) -> None:
         ("PUT", "/api/settings", {"data": "x" * 5000, "headers": {"Content-Type": "application/json"}}),
         ("GET", "/api/history", {}),
         ("GET", "/api/history?seconds=0", {}),
+        ("GET", "/api/step-test", {}),
+        ("POST", "/api/step-test", {"json": {"serial": "116180400001"}}),
+        ("POST", "/api/step-test", {"json": {"serial": 7}}),
+        ("POST", "/api/step-test", {"json": {"serial": "112180400009"}}),
+        ("POST", "/api/step-test", {"data": "x"}),
+        ("DELETE", "/api/step-test", {}),
+        ("DELETE", "/api/step-test", {"headers": {"Origin": "http://evil.example"}}),
         ("GET", "/healthz", {}),
         ("GET", "/openapi.json", {}),
     ],

@@ -1,4 +1,4 @@
-"""This controller: the very core that the product runs, fed as its driver and its meter feed it."""
+"""Ours: the very core that the product runs, fed as its driver and its meter feed it."""
 
 from __future__ import annotations
 
