@@ -12,7 +12,7 @@ from aiomqtt import Topic
 from app.broker import Broker, Handler, Message
 from app.control import Controller, ControlSettings
 from app.inverters.opendtu import OpenDtu, OpenDtuConfig, OpenDtuInverterConfig
-from app.model import Decision, MeterState, Reading, Settings, Snapshot
+from app.model import Decision, MeterState, Phase, Reading, Settings, Snapshot
 from app.simulator.house import House, HouseConfig
 from app.simulator.topics import burst
 
@@ -54,6 +54,7 @@ class ClosedLoop:
         settings: ControlSettings | None = None,
         *,
         meter_interval_s: float = 1.0,
+        meter_phases: int = 3,
         **keys: Any,
     ) -> None:
         self.house = House(config)
@@ -64,11 +65,16 @@ class ClosedLoop:
         self._published = self.house.dtu.published
         self._reading: Reading | None = None
         self._good = 0
+        self._phases = meter_phases
         self._interval_s, self._due_s = meter_interval_s, 0.0
         self.driver = OpenDtu(
             OpenDtuConfig(),
             tuple(
-                OpenDtuInverterConfig(**{"serial": inverter.config.serial, "max_watt": inverter.model.rated_w} | keys)
+                OpenDtuInverterConfig(
+                    **{"serial": inverter.config.serial, "max_watt": inverter.model.rated_w}
+                    | ({} if inverter.config.phase is None else {"phase": inverter.config.phase + 1})
+                    | keys
+                )
                 for inverter in self.house.inverters
             ),
             cast(Broker, self.wire),
@@ -98,7 +104,9 @@ class ClosedLoop:
         self._good = self._good + due if self.meter_answers else 0
         if due:
             self._due_s = now_s + self._interval_s
-            self._reading = Reading(self.house.meter.sample.power_w, now_s, UTC_0 + now_s)
+            sample = self.house.meter.sample
+            phases = tuple(Phase(watts) for watts in sample.phases_w[: self._phases])
+            self._reading = Reading(sample.power_w, now_s, UTC_0 + now_s, phases)
         snapshot = Snapshot(
             now_s=now_s,
             utc_s=UTC_0 + now_s,

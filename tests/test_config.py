@@ -166,3 +166,25 @@ def test_the_documentation_names_every_key() -> None:
         if not any(form.format(key) in text for form in named)
     }
     assert missing <= {"Config.log", "Config.mqtt", "Config.opendtu"}  # sections, named with their keys
+
+
+EACH = GOOD.replace("{target_point_w: 15}", "{phases: each}")
+
+
+def test_each_phase_needs_to_know_where_an_inverter_feeds(tmp_path: Path) -> None:
+    [problem] = problems(tmp_path, EACH, METER_IP="10.0.0.5")
+    assert "control.phases is each, so 116180400000 needs phase: 1, 2 or 3" in problem
+    loaded = config(tmp_path, EACH.replace("max_watt", "phase: 2, max_watt"), METER_IP="10.0.0.5")
+    assert loaded.inverters[0].phase == 2
+
+
+def test_an_inverter_of_three_phases_or_one_that_is_disabled_needs_no_phase(tmp_path: Path) -> None:
+    assert config(tmp_path, EACH.replace("1161804", "1382804"), METER_IP="10.0.0.5").control.phases == "each"
+    assert config(tmp_path, EACH.replace("enabled: true", "enabled: false"), METER_IP="10.0.0.5")
+    wrong = EACH.replace("1161804", "1382804").replace("max_watt", "phase: 2, max_watt")
+    assert any("feeds three phases: remove its phase" in line for line in problems(tmp_path, wrong, METER_IP="1.2.3.4"))
+
+
+def test_a_phase_counts_from_1_to_3(tmp_path: Path) -> None:
+    wrong = EACH.replace("max_watt", "phase: 0, max_watt")
+    assert any("inverters.0.phase" in line for line in problems(tmp_path, wrong, METER_IP="10.0.0.5"))

@@ -35,7 +35,8 @@ class Unit:
     ``limit_w`` is the limit in force or in flight (None: unknown); ``power_w`` the most that it may be
     producing once what is in flight has come into force; ``bound``: the limit, not the sun, holds it;
     ``ready_to_cut``/``ready_to_raise``: its last command is long enough ago. ``radio`` takes ``slots`` more commands
-    now without making a later one wait: one that is sent at once, and one after it. ``phase``: None feeds all three.
+    now without making a later one wait: one that is sent at once, and one after it. ``phase``: the only one that it
+    feeds, where each is held on its own.
     """
 
     serial: str
@@ -96,10 +97,13 @@ def spread(units: Sequence[Ranged], total_w: float) -> Limits:
 
 
 def cut(units: Sequence[Unit], excess_w: float) -> Limits:
-    """Take ``excess_w`` of power away, largest reducible power first."""
+    """Take ``excess_w`` of power away, largest reducible power first.
+
+    Inverters of this phase alone come before those that would lower the others with it.
+    """
     limits: Limits = {}
     taken: Counter[str] = Counter()
-    for unit in sorted(units, key=lambda u: u.power_w - u.min_w, reverse=True):
+    for unit in sorted(units, key=lambda u: (u.phase is not None, u.power_w - u.min_w), reverse=True):
         if excess_w <= 0.0 or not unit.ready_to_cut or unit.limit_w is None or taken[unit.radio] >= unit.slots:
             continue
         limit_w = unit.clamp(unit.power_w - excess_w)

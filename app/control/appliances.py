@@ -44,6 +44,7 @@ class Appliance:
     ons_s: deque[float] = field(default_factory=lambda: deque(maxlen=5))
     offs_s: deque[float] = field(default_factory=lambda: deque(maxlen=5))
     policy: Policy = Policy.FOLLOW
+    stays_s: float | None = None  # how long it usually keeps the state that it is in; None: not known
 
     def fits(self, step_w: float) -> bool:
         """Whether a step is this one's, by its size."""
@@ -55,20 +56,17 @@ class Appliance:
             (self.ons_s if self.on else self.offs_s).append(at_s - self.since_s)
         self.on, self.since_s = step_w > 0.0, at_s
         self.watts += 0.3 * (abs(step_w) - self.watts)
-
-    def stays_s(self) -> float | None:
-        """How long it usually keeps the state that it is in; None: not known."""
         kept = self.ons_s if self.on else self.offs_s
-        return median(kept) if kept else None
+        self.stays_s = median(kept) if kept else None
 
     def due(self, at_s: float) -> bool:
         """Whether it may switch about now."""
-        stays_s = self.stays_s()
+        stays_s = self.stays_s
         return stays_s is not None and 0.6 * stays_s - 1.0 <= at_s - self.since_s <= 1.5 * stays_s + 2.0
 
     def added_w(self, at_s: float) -> float:
         """What its policy adds to the load to plan for, now."""
-        stays_s = self.stays_s()
+        stays_s = self.stays_s
         if stays_s is None or at_s - self.since_s > 1.4 * stays_s + 2.0:
             return 0.0  # it does not cycle any more
         if self.policy is Policy.STAY_LOW and self.on:

@@ -11,8 +11,9 @@ from app.control.deadtime import DeadTime
 from app.control.delivery import Delivery
 from app.control.faults import FaultBook
 from app.control.observer import RADIO_SLOT_S, Observer
+from app.control.phases import PhaseRegulators
 from app.control.policy import Goal, goal
-from app.control.regulate import Regulator
+from app.control.regulate import Regulation, Regulator
 from app.control.safety import Freshness, Ladder, Trust
 from app.control.settings import ControlSettings
 from app.model import Command, Decision, InverterState, Mode, Reading, Snapshot
@@ -26,7 +27,8 @@ class Controller:
     def __init__(self, settings: ControlSettings) -> None:
         self._settings = settings
         self._observer = Observer(settings)
-        self._regulator = Regulator(settings, self._observer)
+        law = PhaseRegulators if settings.phases == "each" else Regulator
+        self._regulator: Regulator | PhaseRegulators = law(settings, self._observer)
         self._delivery = Delivery()
         self._faults = FaultBook()
         self._commissioning = Commissioning(settings)
@@ -49,11 +51,12 @@ class Controller:
         faults = self._faults.update(snapshot, fresh, decision, self._delivery, self._observer)
         self._serials = tuple(state.serial for state in snapshot.inverters if state.enabled)
         dead_times = tuple((serial, known.likely_s) for serial, known in self.learned.items())
-        decision = replace(decision, faults=faults, dead_times=dead_times)
+        if faults:
+            decision = replace(decision, faults=faults)
         report, measured = self._commissioning.close(snapshot, decision), self._commissioning.measured()
         if measured is not None:
             self._observer[measured[0]].dead_time = DeadTime(self._settings.dead_time_s, measured[1])
-        return replace(decision, step_test=report)
+        return replace(decision, dead_times=dead_times, step_test=report)
 
     @property
     def learned(self) -> dict[str, DeadTime]:
@@ -131,14 +134,7 @@ class Controller:
             reason = result.commands[0].reason
         elif not wait:
             reason = self._situation(reading.power_w - target_w, units) or reason
-        decision = self._report(snapshot, fresh, mode, reason, result.commands, goal.target_w)
-        return replace(
-            decision,
-            setpoint_w=result.ceiling.watts if units else None,
-            trim_p_w=result.terms.p_w,
-            trim_i_w=result.terms.i_w,
-            trim_d_w=result.terms.d_w,
-        )
+        return self._report(snapshot, fresh, mode, reason, result.commands, goal.target_w, result)
 
     def _situation(self, error_w: float, units: Sequence[Unit]) -> str | None:
         """Why nothing is commanded although the grid power is off its target; None where it is not."""
@@ -179,6 +175,7 @@ class Controller:
             and since_s >= self._settings.min_command_interval_s
             and in_flight <= (since_s < FOLLOW_UP_S),
             radio=state.radio,
+            phase=state.phase if self._settings.phases == "each" else None,
             slots=2 if backlog_s <= 0.1 else 1 if backlog_s <= RADIO_SLOT_S + 0.1 else 0,
         )
 
@@ -218,6 +215,7 @@ class Controller:
         reason: str,
         commands: list[Command],
         target_w: float | None,
+        result: Regulation | None = None,
     ) -> Decision:
         reading = snapshot.meter.reading if fresh.trust is not Trust.FAIL_SAFE else None
         grid_w = reading.power_w if reading is not None else None
@@ -235,6 +233,10 @@ class Controller:
             load_w=load_w,
             limit_w=_sum(limits),
             error_w=grid_w - target_w if grid_w is not None and target_w is not None else None,
+            setpoint_w=result.ceiling.watts if result is not None else None,
+            trim_p_w=result.terms.p_w if result is not None else None,
+            trim_i_w=result.terms.i_w if result is not None else None,
+            trim_d_w=result.terms.d_w if result is not None else None,
         )
 
 

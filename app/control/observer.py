@@ -44,6 +44,7 @@ class InverterModel:
         self._sky_w_per_s = SKY_PER_S * state.max_w
         self._seen_s = float("-inf")  # the meter has shown the commands on air until then come into force
         self.cut_s = float("-inf")  # when the last command went on air, if it lowers the limit
+        self._kept: tuple[tuple[float, float, Anchor | None], list[float]] | None = None
         self.limit_w: float | None = None
         self.estimate_w: float | None = None  # what it most likely gave in the span of the last reading
 
@@ -102,7 +103,8 @@ class InverterModel:
         if last is None or to_s - last.at_s > STALE_POWER_S:
             return Span(0.0, self._possible_limit(to_s), 0.0)
         pending = self.path.pending()
-        if not pending and last.at_s <= from_s:
+        unmoved = not pending or to_s <= pending[0].on_air_s + self.dead_time.range_s[0]
+        if unmoved and last.at_s <= from_s:
             low_w = high_w = nominal_w = last.power_w
         else:
             low_s, high_s = self.dead_time.range_s
@@ -173,12 +175,17 @@ class InverterModel:
         step_w = self.cut_under_way(spans[3])
         if step_w is None or step_w < least_w:
             return
-        moves_w = []
-        for candidate_s in CANDIDATES_S:
-            before_w = self.path.mean_w(spans[0], spans[1], candidate_s, proven=True)
-            after_w = self.path.mean_w(spans[2], spans[3], candidate_s, proven=True)
-            moves_w.append(others_w + after_w - before_w)
+        before, after = self._candidates(spans[0], spans[1]), self._candidates(spans[2], spans[3])
+        moves_w = [others_w + after_w - before_w for before_w, after_w in zip(before, after, strict=True)]
         self.dead_time.learn(moves_w, max(least_w, 0.1 * step_w))
+
+    def _candidates(self, from_s: float, to_s: float) -> list[float]:
+        """The mean power in the span under each candidate; of the last span it is kept, as it comes up again."""
+        key = (from_s, to_s, self.path.proven())
+        if self._kept is None or self._kept[0] != key:
+            means_w = [self.path.mean_w(from_s, to_s, candidate_s, proven=True) for candidate_s in CANDIDATES_S]
+            self._kept = key, means_w
+        return self._kept[1]
 
     def cut_under_way(self, now_s: float) -> float | None:
         """The size of the largest cut whose effect may be seen now; None without one."""

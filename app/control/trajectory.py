@@ -62,7 +62,14 @@ class Trajectory:
 
     def sent_after(self, anchor: Anchor) -> list[Sent]:
         """The commands whose effect is not in ``anchor``, oldest first."""
-        return [sent for sent in self._sent if sent.on_air_s > anchor.through_s]
+        through_s = anchor.through_s
+        found = []
+        for sent in reversed(self._sent):
+            if sent.on_air_s <= through_s:
+                break
+            found.append(sent)
+        found.reverse()
+        return found
 
     def send(self, sent: Sent) -> None:
         """Note a command."""
@@ -103,22 +110,14 @@ class Trajectory:
 
         ``proven``: only by what reports tell.
         """
-        anchors = [a for a in self._anchors if a.proven] if proven else self._anchors
-        first = 0
-        for i, anchor in enumerate(anchors):
-            if anchor.at_s <= from_s:
-                first = i
-        base = anchors[first]
+        base, later = self._known(from_s, to_s, proven=proven)
         if base.at_s >= to_s:
             return base.power_w
-        from_s = max(from_s, base.at_s)
-        later = [anchor for i, anchor in enumerate(anchors) if i > first and anchor.at_s < to_s]
-        if not later and (not self._sent or self._sent[-1].on_air_s <= base.through_s):
+        commands = self.sent_after(base)
+        if not later and (not commands or commands[0].on_air_s + dead_time_s >= to_s):
             return base.power_w
-        walk = _Walk(base, from_s, to_s, self._up_w_per_s, self._down_w_per_s)
-        for sent in self._sent:
-            if sent.on_air_s <= base.through_s:
-                continue
+        walk = _Walk(base, max(from_s, base.at_s), to_s, self._up_w_per_s, self._down_w_per_s)
+        for sent in commands:
             force_s = sent.on_air_s + dead_time_s
             while later and later[0].at_s <= force_s:
                 base = later.pop(0)
@@ -130,6 +129,22 @@ class Trajectory:
         for anchor in later:
             walk.jump(anchor)
         return walk.finish()
+
+    def _known(self, from_s: float, to_s: float, *, proven: bool) -> tuple[Anchor, list[Anchor]]:
+        """What was known when the span began (or first), and what became known in it."""
+        later: list[Anchor] = []
+        base = None
+        for anchor in reversed(self._anchors):
+            if proven and not anchor.proven:
+                continue
+            if base is not None and base.at_s < to_s:
+                later.append(base)
+            base = anchor
+            if anchor.at_s <= from_s:
+                break
+        assert base is not None
+        later.reverse()
+        return base, later
 
     def _goal_w(self, anchor: Anchor, limit_w: float, *, follows: bool) -> float:
         """The power under a limit, from what was known: at most what the limit gives.

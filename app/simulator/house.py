@@ -141,5 +141,10 @@ class House:
     def _phases(self) -> list[float]:
         phases = list(self.load_w)
         for inverter in self.inverters:
-            phases[inverter.config.phase] -= inverter.power_w
+            phase = inverter.config.phase
+            if phase is not None:
+                phases[phase] -= inverter.power_w
+                continue
+            for one in range(3):
+                phases[one] -= inverter.power_w / 3.0
         return phases

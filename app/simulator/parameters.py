@@ -174,7 +174,7 @@ class MeterConfig:
 
 @dataclass(frozen=True, slots=True)
 class InverterConfig:
-    """One inverter. Shares are of rated power.
+    """One inverter. Shares are of rated power. ``phase`` counts from 0; None: it feeds all three alike.
 
     ``panel_w`` is each panel's DC power in full sun, times its entry in ``shade`` (default 1.0 each).
     ``static_error``: outputs fall short of low limits, as measured. ``mute_chance``: of a limit that repeats the last.
@@ -183,7 +183,7 @@ class InverterConfig:
     serial: str = "116180400001"
     name: str = "Roof"
     model: str = "HM-1500-4T"
-    phase: int = 0
+    phase: int | None = 0
     panel_w: float = 410.0
     shade: tuple[float, ...] = ()
     dead_time_s: float = 1.0  # users: 1 (OnB #1483), 3 (Ahoy #257), 10 s (HZE #264) from a limit to its effect
