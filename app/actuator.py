@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable
 
 from app.inverters import InverterDriver
-from app.model import Command
+from app.model import Command, Switch
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +19,7 @@ class Actuator:
         self._drivers = {state.serial: driver for driver in drivers for state in driver.states()}
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._waiting: dict[str, Command] = {}
+        self._switching: dict[str, asyncio.Task[None]] = {}
 
     def send(self, commands: Iterable[Command]) -> None:
         """Start sending; returns at once."""
@@ -28,14 +29,29 @@ class Actuator:
             else:
                 self._start(command)
 
+    def switch(self, switches: Iterable[Switch]) -> None:
+        """Start switching; returns at once."""
+        for item in switches:
+            if item.serial not in self._switching:
+                task = asyncio.create_task(self._switch(item), name=f"power {item.serial}")
+                self._switching[item.serial] = task
+
     async def finish(self) -> None:
         """Wait until everything under way is sent or has failed."""
-        while self._under_way:
-            await asyncio.gather(*self._under_way.values())
+        while self._under_way or self._switching:
+            await asyncio.gather(*self._under_way.values(), *self._switching.values())
 
     def _start(self, command: Command) -> None:
         task = asyncio.create_task(self._send(command), name=f"limit {command.serial}")
         self._under_way[command.serial] = task
+
+    async def _switch(self, item: Switch) -> None:
+        how = "on" if item.on else "off"
+        try:
+            sent = await self._drivers[item.serial].set_power(item.serial, on=item.on)
+            log.info("%s switched %s: %s%s", item.serial, how, item.reason, "" if sent else " (not sent)")
+        finally:
+            del self._switching[item.serial]
 
     async def _send(self, command: Command) -> None:
         try:

@@ -42,6 +42,9 @@ class ControlConfig(Section):
     phases: Literal["net", "each"] = Field(
         "net", description="net: the sum over all phases decides; each: no phase may export"
     )
+    switch_off: bool = Field(
+        False, description="switch inverters off while the house takes less than their minima together"
+    )
     fail_safe_w: float | None = Field(
         None, ge=0, description="site total while the grid power is unknown; default: the minima"
     )
@@ -161,6 +164,8 @@ class Config(Section):
         doubled = sorted({serial for serial in serials if serials.count(serial) > 1})
         if doubled:
             raise ValueError(f"inverters: serial {', '.join(doubled)} is there twice")
+        if self.control.phases == "each" and self.control.switch_off:
+            raise ValueError("control.switch_off: works with phases: net only")
         if self.control.phases == "each":
             unknown = [i.serial for i in self.inverters if i.enabled and i.phase is None and not i.three_phase]
             wrong = [i.serial for i in self.inverters if i.phase is not None and i.three_phase]

@@ -106,7 +106,8 @@ class InverterState:
     ``resets`` counts the events after which the limit must be taken as lost (inverter or gateway
     restarted, came back, lost its day yield); ``data_seq`` counts the answers of the inverter itself.
     ``radio`` names the transmitter that it shares with others: commands on one wait for each other.
-    ``phase`` counts from 1; None: it feeds all three alike, or nobody has told.
+    ``phase`` counts from 1; None: it feeds all three alike, or nobody has told. ``power_on``: as last switched by us,
+    at ``powered_at_s``; None: never, or it may have changed since.
     """
 
     serial: str
@@ -132,6 +133,8 @@ class InverterState:
     radio: str = ""
     note: str | None = None
     phase: int | None = None
+    power_on: bool | None = None
+    powered_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +220,15 @@ class Command:
     limit_w: float
     reason: str
     urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """One inverter to switch on or off now."""
+
+    serial: str
+    on: bool
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +332,7 @@ class Decision:
     faults: tuple[Fault, ...] = ()
     dead_times: tuple[tuple[str, float], ...] = ()
     step_test: StepTestReport | None = None
+    switches: tuple[Switch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

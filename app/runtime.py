@@ -24,11 +24,12 @@ from app.config import Config
 from app.control import Controller, ControlSettings
 from app.control.commissioning import usable_dead_time_s
 from app.control.controller import fail_safe_limits
+from app.control.standby import is_off
 from app.hub import Hub
 from app.inverters.opendtu import OpenDtu
 from app.learned import LearnedStore
 from app.meters.slot import MeterSlot
-from app.model import Command, Decision, Mode, Settings, Snapshot, StepTestReport, Tick
+from app.model import Command, Decision, Mode, Settings, Snapshot, StepTestReport, Switch, Tick
 from app.recorder import Recorder
 from app.state import SettingsStore
 from app.steptests import StepTests
@@ -146,6 +147,7 @@ class System:
             decision = self._controller.step(snapshot)
             if not self._config.control.dry_run:
                 self._actuator.send(decision.commands)
+                self._actuator.switch(decision.switches)
             step_s = time.perf_counter() - started_s
             self._note(self._tests.take(decision.step_test))
             self._hub.publish(Tick(snapshot, decision, self._config.control.dry_run, step_s))
@@ -221,6 +223,8 @@ class System:
         released = tick is not None and tick.decision.mode is Mode.PAUSED and tick.decision.target_w is None
         regulating = tick is not None and tick.decision.mode is not Mode.NIGHT and not released
         await self._actuator.finish()
+        if not self._config.control.dry_run:
+            await self._switch_on()
         if tick is None or not regulating or how == "keep" or self._config.control.dry_run:
             return
         commands = exit_commands(tick.snapshot, how, self._config.control.fail_safe_w)
@@ -233,6 +237,15 @@ class System:
             log.info("left behind (%s): %s", how, ", ".join(f"{c.serial} {c.limit_w:.0f} W" for c in done))
         if failed:
             log.warning("exit limit (%s) could not be sent to %s", how, ", ".join(c.serial for c in failed))
+
+    async def _switch_on(self) -> None:
+        """Switch on what is switched off; it comes back at its minimum."""
+        off = [state.serial for state in self._dtu.states() if is_off(state)]
+        self._actuator.switch([Switch(serial, on=True, reason="exit") for serial in off])
+        await self._actuator.finish()
+        left = [state.serial for state in self._dtu.states() if is_off(state)]
+        if left:
+            log.warning("could not be switched on again: %s", ", ".join(left))
 
 
 def exit_commands(snapshot: Snapshot, how: str, fail_safe_w: float | None) -> list[Command]:
@@ -256,6 +269,7 @@ def control_settings(config: Config) -> ControlSettings:
         max_raise_w_per_s=control.max_raise_w_per_s,
         dead_time_s=control.dead_time_s,
         phases=control.phases,
+        switch_off=control.switch_off,
         stale_hold_s=control.stale_hold_s,
         stale_fail_safe_s=control.stale_fail_safe_s,
         fail_safe_w=control.fail_safe_w,

@@ -118,4 +118,6 @@ class ClosedLoop:
         decision = self.controller.step(snapshot)
         for command in decision.commands:
             asyncio.run(self.driver.set_limit(command.serial, command.limit_w))
+        for switch in decision.switches:
+            asyncio.run(self.driver.set_power(switch.serial, on=switch.on))
         self.decisions.append(decision)

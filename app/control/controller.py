@@ -16,7 +16,8 @@ from app.control.policy import Goal, goal
 from app.control.regulate import Regulation, Regulator
 from app.control.safety import Freshness, Ladder, Trust
 from app.control.settings import ControlSettings
-from app.model import Command, Decision, InverterState, Mode, Reading, Snapshot
+from app.control.standby import Standby, is_off
+from app.model import Command, Decision, InverterState, Mode, Reading, Snapshot, Switch
 
 FOLLOW_UP_S = 4.0  # the first reading after a step shows part of it: so long a second command may follow the first
 
@@ -37,6 +38,8 @@ class Controller:
         self._start_s = 0.0
         self._released: set[str] = set()
         self._opened = False
+        self._standby = Standby()
+        self._was_failed = False
 
     def step(self, snapshot: Snapshot) -> Decision:
         """Decide what to command now."""
@@ -48,6 +51,7 @@ class Controller:
         units = self._units(snapshot)
         resend = self._unconfirmed(snapshot, units)
         decision = self._decide(snapshot, fresh, units, resend)
+        decision = self._switch(snapshot, fresh, units, decision)
         faults = self._faults.update(snapshot, fresh, decision, self._delivery, self._observer)
         self._serials = tuple(state.serial for state in snapshot.inverters if state.enabled)
         dead_times = tuple((serial, known.likely_s) for serial, known in self.learned.items())
@@ -71,7 +75,7 @@ class Controller:
             self._regulator.forget(snapshot.now_s)
             return self._release(snapshot, fresh, units, resend, aim)
         self._released.clear()
-        if not units:
+        if not units and not any(is_off(state) and state.reachable for state in snapshot.inverters):
             unheard = any(state.enabled and state.reachable is None for state in snapshot.inverters)
             mode, reason = (
                 (Mode.STARTING, "waiting to hear from OpenDTU")
@@ -138,6 +142,8 @@ class Controller:
 
     def _situation(self, error_w: float, units: Sequence[Unit]) -> str | None:
         """Why nothing is commanded although the grid power is off its target; None where it is not."""
+        if not units:
+            return "every inverter is switched off: the house takes too little"
         if abs(error_w) <= 3.0 * self._settings.deadband_w:
             return None
         if not all(self._observer[unit.serial].settled for unit in units):
@@ -152,10 +158,38 @@ class Controller:
         unheard = any(u.limit_w is None and not self._observer[u.serial].settled for u in units)
         return unheard and snapshot.now_s - self._start_s < self._settings.start_grace_s
 
+    # -- switching off what is not needed ------------------------------------------------------------
+
+    def _switch(self, snapshot: Snapshot, fresh: Freshness, units: list[Unit], decision: Decision) -> Decision:
+        """Add what is to be switched. Fail-safe leaves off what is off."""
+        if not self._settings.switch_off:
+            return decision
+        states = [state for state in snapshot.inverters if state.enabled]
+        self._standby.observe(states, snapshot.now_s)
+        if decision.mode is Mode.FAIL_SAFE:
+            self._was_failed = True
+        target_w, load_w = decision.target_w, self._observer.load_w()
+        switches: list[Switch] = []
+        commands: list[Command] = []
+        if target_w is None:
+            switches, commands = self._standby.wake(states, snapshot.now_s, decision.reason)
+        elif fresh.trust is not Trust.FRESH or load_w is None or snapshot.step_test is not None:
+            self._standby.forget()
+        elif self._was_failed:
+            self._was_failed = any(is_off(state) and state.reachable for state in states)
+            switches, commands = self._standby.wake(states, snapshot.now_s, "the grid meter is back")
+        else:
+            switches, commands = self._standby.step(states, units, load_w - min(0.0, target_w), snapshot.now_s)
+        return replace(decision, switches=tuple(switches), commands=(*decision.commands, *commands))
+
     # -- the fleet -----------------------------------------------------------------------------------
 
     def _units(self, snapshot: Snapshot) -> list[Unit]:
-        return [self._unit(state, snapshot) for state in snapshot.inverters if state.enabled and state.reachable]
+        return [
+            self._unit(state, snapshot)
+            for state in snapshot.inverters
+            if state.enabled and state.reachable and not is_off(state)
+        ]
 
     def _unit(self, state: InverterState, snapshot: Snapshot) -> Unit:
         model = self._observer[state.serial]

@@ -110,7 +110,7 @@ def _unanswered(state: InverterState, snapshot: Snapshot, delivery: Delivery) ->
 
 
 def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
-    enabled = [state for state in snapshot.inverters if state.enabled and state.reachable]
+    enabled = [s for s in snapshot.inverters if s.enabled and s.reachable and s.power_on is not False]
     minimum_w = sum(state.min_w for state in enabled)
     exporting = (
         decision.grid_w is not None and decision.target_w is not None and decision.grid_w < decision.target_w - 10.0
@@ -122,7 +122,7 @@ def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
         yield Fault(
             "minimum",
             f"The house takes less than the inverters' minimum of {minimum_w:.0f} W: the rest is exported.",
-            "Lower min_watt if your inverters stay stable there, or switch one off.",
+            "Lower min_watt if your inverters stay stable there, or set control.switch_off: true.",
         )
     elif (at_minimum or not enabled) and decision.grid_w < decision.target_w - UNEXPLAINED_W:
         why = "every inverter is at its minimum" if enabled else "no inverter can be commanded"

@@ -40,6 +40,7 @@ class InverterModel:
         self._resets = -1
         self._data_seq = -1
         self._sent_s: float | None = None
+        self._powered_s: float | None = None
         self._above = 0
         self._sky_w_per_s = SKY_PER_S * state.max_w
         self._seen_s = float("-inf")  # the meter has shown the commands on air until then come into force
@@ -53,9 +54,11 @@ class InverterModel:
         if state.resets != self._resets:
             self._resets = state.resets
             self._lose_limit()
-            self._sent_s = state.commanded_at_s
+            self._sent_s, self._powered_s = state.commanded_at_s, state.powered_at_s
         if state.commanded_at_s is not None and state.commanded_at_s != self._sent_s and state.commanded_w is not None:
             self._sent_s = state.commanded_at_s
+            if state.power_on is False:  # nothing changes until it is switched on
+                return max(radio_free_s, state.commanded_at_s) + RADIO_SLOT_S
             waiting = self.path.withdraw(state.commanded_at_s)  # OpenDTU sends the newest only
             on_air_s = max(state.commanded_at_s, radio_free_s) if waiting is None else waiting.on_air_s
             radio_free_s = max(radio_free_s, on_air_s + RADIO_SLOT_S)
@@ -63,10 +66,20 @@ class InverterModel:
             lowered = self.limit_w is None or state.commanded_w < self.limit_w
             self.cut_s = on_air_s if lowered else float("-inf")
             self.limit_w = state.commanded_w
+        if state.powered_at_s is not None and state.powered_at_s != self._powered_s:
+            self._powered_s = state.powered_at_s
+            self._switch(state, max(state.powered_at_s, radio_free_s))
         if state.data_seq != self._data_seq and state.power_at_s is not None and state.ac.power_w is not None:
             self._data_seq = state.data_seq
             self._report(state.power_at_s, max(0.0, state.ac.power_w))
         return radio_free_s
+
+    def _switch(self, state: InverterState, on_air_s: float) -> None:
+        """Off is a limit of 0 W; on again it finds the last limit."""
+        limit_w = (self._max_w if state.commanded_w is None else state.commanded_w) if state.power_on else 0.0
+        if limit_w != self.limit_w and self.limit_w is not None and state.powered_at_s is not None:
+            self.path.send(Sent(state.powered_at_s, on_air_s, limit_w))
+            self.limit_w = limit_w
 
     @property
     def settled(self) -> bool:

@@ -31,6 +31,7 @@ class ControlSettings:
     dead_time_s: tuple[float, float] = (0.3, 4.0)
     meter_window_s: float = 1.1  # a reading is the mean of about the last second
     phases: Literal["net", "each"] = "net"
+    switch_off: bool = False
     stale_hold_s: float | None = None
     stale_fail_safe_s: float | None = None
     fail_safe_w: float | None = None

@@ -18,3 +18,6 @@ class InverterDriver(Protocol):
 
     async def set_limit(self, serial: str, limit_w: float) -> bool:
         """Send a limit; True when the transport took it. Whether the inverter obeys, `states` tells later."""
+
+    async def set_power(self, serial: str, *, on: bool) -> bool:
+        """Switch on or off; True when the transport took it."""

@@ -131,6 +131,8 @@ class _Inverter:
     resets: int = 0
     commanded_w: float | None = None
     commanded_at_s: float | None = None
+    power_on: bool | None = None
+    powered_at_s: float | None = None
 
 
 class OpenDtu:
@@ -198,6 +200,17 @@ class OpenDtu:
         if not await self._broker.publish(topic, f"{limit_w:.1f}", qos=1, retain=False):
             return False
         inverter.commanded_w, inverter.commanded_at_s = limit_w, sent_s
+        return True
+
+    async def set_power(self, serial: str, *, on: bool) -> bool:
+        """Switch an inverter on or off; True when the broker has it."""
+        inverter = self._inverters[serial]
+        if not inverter.config.enabled:
+            raise ValueError(f"refusing to switch {serial}")
+        sent_s = self._clock()
+        if not await self._broker.publish(f"{self._prefix}/{serial}/cmd/power", str(int(on)), qos=1, retain=False):
+            return False
+        inverter.power_on, inverter.powered_at_s = on, sent_s
         return True
 
     # -- what comes in ---------------------------------------------------------------------------------
@@ -314,6 +327,7 @@ class OpenDtu:
 
     def _lose_limit(self, inverter: _Inverter, why: str) -> None:
         inverter.resets += 1
+        inverter.power_on = None
         log.info("%s: %s; its limit counts as lost", inverter.config.name or inverter.config.serial, why)
 
     def _state(self, inverter: _Inverter, now_s: float) -> InverterState:
@@ -344,6 +358,9 @@ class OpenDtu:
             resets=inverter.resets,
             radio=_radio(config.serial),
             phase=config.phase,
+            note="switched off: the house takes too little" if inverter.power_on is False else None,
+            power_on=inverter.power_on,
+            powered_at_s=inverter.powered_at_s,
         )
 
     def _fault(self) -> str | None:

@@ -194,6 +194,16 @@ def test_one_kettle_does_not_spoil_it() -> None:
     assert found.dead_time_s == pytest.approx(3.4, rel=0.2)
 
 
+def test_the_sun_just_below_the_limit_is_not_taken_for_the_limit() -> None:
+    one = bench(1.0, sun=0.93)
+    one.loop.house.dtu.links["116180400001"].meet(0.0)
+    one.loop.run(2)
+    one.loop.wire.deliver("solar/116180400001/status/limit_absolute", "1500")
+    found = one.result()
+    assert found.steps[0].from_w == pytest.approx(one.loop.house.available_w, rel=0.02)
+    assert found.gain == pytest.approx(1.0, abs=0.1)
+
+
 def test_too_little_sun_is_said() -> None:
     report = bench(1.0, sun=0.05).run()
     assert report.state is Progress.FAILED
