@@ -41,6 +41,17 @@ class Actuator:
         while self._under_way or self._switching:
             await asyncio.gather(*self._under_way.values(), *self._switching.values())
 
+    async def wake(self) -> None:
+        """Switch on all that is switched off; each comes back at the limit that it has."""
+        self.switch([Switch(serial, on=True, reason="exit") for serial in self._off()])
+        await self.finish()
+        if self._off():
+            log.warning("could not be switched on again: %s", ", ".join(self._off()))
+
+    def _off(self) -> list[str]:
+        drivers = set(self._drivers.values())
+        return [s.serial for driver in drivers for s in driver.states() if s.enabled and s.power_on is False]
+
     def _start(self, command: Command) -> None:
         task = asyncio.create_task(self._send(command), name=f"limit {command.serial}")
         self._under_way[command.serial] = task

@@ -45,6 +45,9 @@ class ControlConfig(Section):
     switch_off: bool = Field(
         False, description="switch inverters off while the house takes less than their minima together"
     )
+    cyclic_loads: Literal["balanced", "strict", "self_use"] = Field(
+        "balanced", description="loads that cycle faster than can be followed: strict stays low, self_use rides along"
+    )
     fail_safe_w: float | None = Field(
         None, ge=0, description="site total while the grid power is unknown; default: the minima"
     )

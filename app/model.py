@@ -107,7 +107,7 @@ class InverterState:
     restarted, came back, lost its day yield); ``data_seq`` counts the answers of the inverter itself.
     ``radio`` names the transmitter that it shares with others: commands on one wait for each other.
     ``phase`` counts from 1; None: it feeds all three alike, or nobody has told. ``power_on``: as last switched by us,
-    at ``powered_at_s``; None: never, or it may have changed since.
+    since ``powered_at_s``; None: never, or it may have changed since.
     """
 
     serial: str
@@ -313,7 +313,7 @@ class Decision:
     ``limit_w`` is the sum of the limits in force after ``commands`` (None while any is unknown),
     ``setpoint_w`` the site ceiling that the law asks for, ``load_w`` the estimated household load,
     ``error_w`` = grid - target. ``trim_*`` are the PID terms in watts. ``dead_times``: by serial, the seconds that the
-    law reckons with.
+    law reckons with. ``step_test``: the one that was asked for, as it stands.
     """
 
     mode: Mode

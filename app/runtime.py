@@ -21,15 +21,14 @@ from app.api.mqtt import MqttSurface
 from app.api.status import status
 from app.broker import Address, Broker
 from app.config import Config
-from app.control import Controller, ControlSettings
+from app.control import EXPORT_WEIGHTS, Controller, ControlSettings
 from app.control.commissioning import usable_dead_time_s
 from app.control.controller import fail_safe_limits
-from app.control.standby import is_off
 from app.hub import Hub
 from app.inverters.opendtu import OpenDtu
 from app.learned import LearnedStore
 from app.meters.slot import MeterSlot
-from app.model import Command, Decision, Mode, Settings, Snapshot, StepTestReport, Switch, Tick
+from app.model import Command, Decision, Mode, Settings, Snapshot, StepTestReport, Tick
 from app.recorder import Recorder
 from app.state import SettingsStore
 from app.steptests import StepTests
@@ -224,7 +223,7 @@ class System:
         regulating = tick is not None and tick.decision.mode is not Mode.NIGHT and not released
         await self._actuator.finish()
         if not self._config.control.dry_run:
-            await self._switch_on()
+            await self._actuator.wake()
         if tick is None or not regulating or how == "keep" or self._config.control.dry_run:
             return
         commands = exit_commands(tick.snapshot, how, self._config.control.fail_safe_w)
@@ -237,15 +236,6 @@ class System:
             log.info("left behind (%s): %s", how, ", ".join(f"{c.serial} {c.limit_w:.0f} W" for c in done))
         if failed:
             log.warning("exit limit (%s) could not be sent to %s", how, ", ".join(c.serial for c in failed))
-
-    async def _switch_on(self) -> None:
-        """Switch on what is switched off; it comes back at its minimum."""
-        off = [state.serial for state in self._dtu.states() if is_off(state)]
-        self._actuator.switch([Switch(serial, on=True, reason="exit") for serial in off])
-        await self._actuator.finish()
-        left = [state.serial for state in self._dtu.states() if is_off(state)]
-        if left:
-            log.warning("could not be switched on again: %s", ", ".join(left))
 
 
 def exit_commands(snapshot: Snapshot, how: str, fail_safe_w: float | None) -> list[Command]:
@@ -265,6 +255,7 @@ def control_settings(config: Config) -> ControlSettings:
     control = config.control
     return ControlSettings(
         deadband_w=control.deadband_w,
+        export_weight=EXPORT_WEIGHTS[control.cyclic_loads],
         min_command_interval_s=control.min_command_interval_s,
         max_raise_w_per_s=control.max_raise_w_per_s,
         dead_time_s=control.dead_time_s,

@@ -188,3 +188,8 @@ def test_an_inverter_of_three_phases_or_one_that_is_disabled_needs_no_phase(tmp_
 def test_a_phase_counts_from_1_to_3(tmp_path: Path) -> None:
     wrong = EACH.replace("max_watt", "phase: 0, max_watt")
     assert any("inverters.0.phase" in line for line in problems(tmp_path, wrong, METER_IP="10.0.0.5"))
+
+
+def test_switching_off_does_not_go_with_each_phase(tmp_path: Path) -> None:
+    wrong = EACH.replace("{phases: each}", "{phases: each, switch_off: true}").replace("max_watt", "phase: 2, max_watt")
+    assert any("works with phases: net only" in line for line in problems(tmp_path, wrong, METER_IP="10.0.0.5"))

@@ -339,7 +339,7 @@ def test_the_oldest_are_deleted_so_that_all_stay_within_the_size(tmp_path: Path)
     segments.close()
     assert 30_000 < max(sizes) <= 40_000
     kept = sorted(tmp_path.glob("0*.jsonl.gz"))
-    assert len(kept) > 3
+    assert len(kept) >= 3
     assert kept[0].name > "000005"
     assert read(kept[-1])[0][-1].step_s == pytest.approx(59 + 59 / 7)
     assert (tmp_path / "mine.txt").exists()

@@ -1,6 +1,6 @@
 """The pure core: time and inputs are arguments, decisions are values. No clock, no I/O, no asyncio."""
 
 from app.control.controller import Controller
-from app.control.settings import ControlSettings, InverterLimits
+from app.control.settings import EXPORT_WEIGHTS, ControlSettings
 
-__all__ = ["ControlSettings", "Controller", "InverterLimits"]
+__all__ = ["EXPORT_WEIGHTS", "ControlSettings", "Controller"]

@@ -8,9 +8,11 @@ from dataclasses import replace
 from app.control.delivery import Delivery
 from app.control.observer import Observer
 from app.control.safety import NEEDS_PHASES, Freshness, Trust
+from app.control.standby import FEEDS_W
 from app.model import Decision, Fault, InverterState, Mode, PriceState, Snapshot
 
 UNANSWERED_S = 45.0
+NOT_SWITCHED_S = 45.0
 PATIENCE_S = {"broker": 3.0, "price": 15.0, "export": 30.0}  # a first answer, and a cut, take a moment: no fault
 UNEXPLAINED_W = 50.0  # export of at least this much beyond the target
 DAYLIGHT_W = 20.0  # an inverter that went silent at more than this did not fall asleep
@@ -96,12 +98,25 @@ def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, obse
             f"{delivery.unanswered_s(state.serial, snapshot.now_s):.0f} s.",
             "Check in OpenDTU that commands are enabled and the radio link is good; check the broker's ACL.",
         )
+    if state.reachable and _still_feeds(state, snapshot.now_s):
+        yield Fault(
+            f"not_switched:{state.serial}",
+            f"{state.name} was switched off and still feeds {state.ac.power_w:.0f} W.",
+            "Check that the broker lets us write cmd/power (OPENDTU_ALLOW_POWER=1 in the stack), and the radio link.",
+        )
     if observer[state.serial].disobeyed:
         yield Fault(
             f"disobeyed:{state.serial}",
             f"{state.name} produces more than its limit; the limit is sent again.",
             "If this stays, restart the inverter from OpenDTU.",
         )
+
+
+def _still_feeds(state: InverterState, now_s: float) -> bool:
+    """Whether it reports power long after it was switched off."""
+    if state.power_on is not False or state.powered_at_s is None or state.power_at_s is None:
+        return False
+    return min(now_s, state.power_at_s) - state.powered_at_s > NOT_SWITCHED_S and (state.ac.power_w or 0.0) > FEEDS_W
 
 
 def _unanswered(state: InverterState, snapshot: Snapshot, delivery: Delivery) -> bool:

@@ -6,14 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-
-@dataclass(frozen=True, slots=True)
-class InverterLimits:
-    """The range that one inverter may be commanded to, in AC watts."""
-
-    serial: str
-    min_w: float
-    max_w: float
+EXPORT_WEIGHTS = {"balanced": 2.2, "strict": 8.0, "self_use": 1.0}  # what exporting costs, missing the sun being 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,5 +33,5 @@ class ControlSettings:
     start_grace_s: float = 3.0  # how long to wait for live inverter data before a first, safe command
     good_readings_to_recover: int = 3
     integral_per_s: float = 0.08
-    export_weight: float = 2.2
+    export_weight: float = EXPORT_WEIGHTS["balanced"]
     learned_dead_time_s: Mapping[str, float] = field(default_factory=dict)  # by serial, from earlier runs

@@ -1,4 +1,4 @@
-"""Which inverters to switch off while the house takes less than their minima together, and when to switch them on again.
+"""Which inverters to switch off while the house takes less than all their minima, and when to switch them on again.
 
 A limit cannot go below the minimum, so the rest would be exported. Switching is slow and seldom: every condition must
 hold for a while, and an inverter rests in either state.
@@ -58,16 +58,15 @@ class Standby:
             return again, []
         minima_w = sum(unit.min_w for unit in units)
         off = sorted((s for s in states if is_off(s) and s.reachable), key=lambda state: state.min_w)
-        waking = _fitting([s for s in off if self._rested(s.serial, now_s)], left_w - minima_w - MARGIN_W)
+        waking = _fitting(off, left_w - minima_w - MARGIN_W) if self._rested(off, now_s) else []
         low = bool(units) and all(unit.ceiling_w <= unit.min_w + 0.5 for unit in units)
         self._too_little_s = _since(self._too_little_s, now_s, holds=left_w < minima_w - 1.0 and low)
         self._enough_s = _since(self._enough_s, now_s, holds=bool(waking))
         if self._enough_s is not None and now_s - self._enough_s >= ON_AFTER_S:
             return self._on(waking, now_s, "the house takes more again")
-        if self._too_little_s is None or now_s - self._too_little_s < OFF_AFTER_S:
+        if self._too_little_s is None or now_s - self._too_little_s < OFF_AFTER_S or not self._rested(units, now_s):
             return [], []
-        tired = [unit for unit in units if self._rested(unit.serial, now_s)]
-        chosen = needless(tired, minima_w - left_w)
+        chosen = needless(units, minima_w - left_w)
         reason = f"the house takes {left_w:.0f} W, less than the inverters' minimum of {minima_w:.0f} W"
         return [self._ask(unit.serial, now_s, reason, on=False) for unit in chosen], []
 
@@ -106,8 +105,8 @@ class Standby:
         self.forget()
         return Switch(serial, on, reason)
 
-    def _rested(self, serial: str, now_s: float) -> bool:
-        return now_s - self._since_s.get(serial, float("-inf")) >= REST_S
+    def _rested(self, those: Sequence[InverterState | Unit], now_s: float) -> bool:
+        return all(now_s - self._since_s[one.serial] >= REST_S for one in those)
 
 
 def is_off(state: InverterState) -> bool:

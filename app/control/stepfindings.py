@@ -71,10 +71,10 @@ class Findings:
     @property
     def wrong_way(self) -> bool:
         """Down and up again, the meter showed the opposite, and nothing else."""
-        first = [*self.downs[:1], *self.ups[:1]]
-        return len(first) == 2 and all(
-            seen.fit.gain < -SIGNS and seen.fit.left_w <= 0.5 * abs(seen.from_w - seen.to_w) for seen in first
-        )
+        steps = [*self.agreeing(), *self.agreeing(up=True)]
+        calm = all(seen.fit.left_w <= 0.5 * abs(seen.from_w - seen.to_w) for seen in steps)
+        both = 0 < len(self.downs) < len(steps)
+        return both and calm and max(seen.fit.gain for seen in steps) < -SIGNS
 
     @property
     def blind(self) -> bool:

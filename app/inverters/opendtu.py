@@ -210,7 +210,8 @@ class OpenDtu:
         sent_s = self._clock()
         if not await self._broker.publish(f"{self._prefix}/{serial}/cmd/power", str(int(on)), qos=1, retain=False):
             return False
-        inverter.power_on, inverter.powered_at_s = on, sent_s
+        if on is not inverter.power_on:  # not merely sent again
+            inverter.power_on, inverter.powered_at_s = on, sent_s
         return True
 
     # -- what comes in ---------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from app.actuator import Actuator
 from app.control import ControlSettings
 from app.control.allocate import Unit
 from app.control.standby import needless
-from app.model import Mode
+from app.model import Mode, Switch
 from app.simulator.house import HouseConfig
 from app.simulator.parameters import DtuConfig, InverterConfig
 from tests.closed_loop import ClosedLoop
@@ -65,7 +66,10 @@ def test_they_come_back_with_the_load_at_their_minimum() -> None:
     assert off(loop) == 2  # they rest for five minutes
     assert loop.house.grid_w < 300.0
     loop.run(200)
-    worst_w = min(loop.house.grid_w for _ in range(60) if loop.run(1) is None)
+    worst_w = 0.0
+    for _ in range(60):
+        loop.run(1)
+        worst_w = min(worst_w, loop.house.grid_w)
     assert off(loop) == 0
     assert worst_w > -40.0
     assert loop.house.grid_w == pytest.approx(15.0, abs=30.0)
@@ -164,3 +168,30 @@ def test_as_few_as_it_takes_are_switched_off_and_no_more_watts_than_needed() -> 
     assert chosen(70.0) == [60.0, 20.0]
     assert chosen(500.0) == [60.0, 24.0, 20.0]
     assert chosen(-1.0) == []
+
+
+async def test_what_is_off_is_switched_on_at_exit_and_what_cannot_be_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    loop = house()
+    actuator = Actuator([loop.driver])
+    actuator.switch([Switch(THREE[0].serial, on=False, reason="a test"), Switch(THREE[1].serial, False, "a test")])
+    await actuator.finish()
+    loop.wire.connected = False
+    await actuator.wake()
+    assert "could not be switched on again" in caplog.text
+    loop.wire.connected = True
+    await actuator.wake()
+    assert powers(loop)[2:] == [(THREE[0].serial, "1"), (THREE[1].serial, "1")]
+    assert not any(state.power_on is False for state in loop.driver.states())
+
+
+def test_one_that_cannot_be_switched_off_is_told() -> None:
+    loop = house()
+    publish = loop.wire.publish
+
+    async def denied(topic: str, payload: str, **options: object) -> bool:
+        return True if topic.endswith("/power") else await publish(topic, payload, **options)
+
+    loop.wire.publish = denied  # type: ignore[method-assign]
+    loop.run(200)
+    assert any(fault.key.startswith("not_switched:") for fault in loop.last.faults)
+    assert loop.last.limit_w == pytest.approx(24.0)

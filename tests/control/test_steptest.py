@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
+from pydantic import TypeAdapter
 
 from app.control import Controller, ControlSettings
 from app.control.stepfit import LimitStep, fit
@@ -23,7 +24,9 @@ from app.model import (
     StepResult,
     StepTestReport,
     StepTestRequest,
+    Tick,
 )
+from app.recording import encode_tick
 from app.simulator.fleet import fleet
 from app.simulator.house import HouseConfig
 from app.simulator.meter import MeterSample
@@ -195,10 +198,8 @@ def test_one_kettle_does_not_spoil_it() -> None:
 
 
 def test_the_sun_just_below_the_limit_is_not_taken_for_the_limit() -> None:
-    one = bench(1.0, sun=0.93)
-    one.loop.house.dtu.links["116180400001"].meet(0.0)
-    one.loop.run(2)
-    one.loop.wire.deliver("solar/116180400001/status/limit_absolute", "1500")
+    one = bench(1.0, sun=0.88)
+    one.loop.house.dtu.links["116180400001"].meet(0.0)  # it knows the limit: 1500 W
     found = one.result()
     assert found.steps[0].from_w == pytest.approx(one.loop.house.available_w, rel=0.02)
     assert found.gain == pytest.approx(1.0, abs=0.1)
@@ -351,6 +352,25 @@ def test_a_request_that_is_withdrawn_ends_it() -> None:
     loop.run(1)
     assert loop.last.step_test is None
     assert not loop.last.reason.startswith("step test")
+
+
+def test_a_recorded_test_replays_to_the_same_steps() -> None:
+    loop, asked = regulated()
+    lines: list[bytes] = []
+
+    class Recorder:
+        def step(self, snapshot: Snapshot) -> Decision:
+            seen = replace(snapshot, step_test=asked.request)
+            decision = asked.step(snapshot)
+            lines.append(encode_tick(Tick(seen, decision)))
+            return decision
+
+    loop.controller = cast(Controller, Recorder())
+    report = over(loop, asked)
+    ticks = [TypeAdapter(Tick).validate_json(line) for line in lines]
+    assert ticks[-1].decision.step_test == report
+    anew = Controller(ControlSettings())
+    assert [anew.step(tick.snapshot).step_test for tick in ticks] == [tick.decision.step_test for tick in ticks]
 
 
 # -- what was learned --------------------------------------------------------------------------------

@@ -218,6 +218,26 @@ async def test_a_limit_that_did_not_leave_is_not_remembered_as_sent() -> None:
     assert desk.state.commanded_w is None
 
 
+async def test_switching_is_one_digit_never_retained_and_remembered_until_a_restart() -> None:
+    desk = Desk()
+    desk.burst()
+    assert desk.state.power_on is None
+    assert await desk.driver.set_power(SERIAL, on=False)
+    assert (desk.state.power_on, desk.state.powered_at_s) == (False, 100.0)
+    assert await desk.driver.set_power(SERIAL, on=True)
+    topic = f"solar/{SERIAL}/cmd/power"
+    assert desk.sent == [(topic, "0", False), (topic, "1", False)]
+    assert await desk.driver.set_power(SERIAL, on=False)
+    desk.hear(f"{SERIAL}/0/yieldday", "0")  # it has restarted: nobody knows
+    assert desk.state.power_on is None
+
+
+async def test_a_switch_that_did_not_leave_is_not_remembered() -> None:
+    desk = Desk(connected=False)
+    assert not await desk.driver.set_power(SERIAL, on=False)
+    assert desk.state.power_on is None
+
+
 def test_each_inverter_keeps_its_own_state() -> None:
     desk = Desk((SERIAL, OTHER))
     desk.burst(OTHER, power="80.0")
