@@ -10,7 +10,8 @@ from app.control.commissioning import Commissioning
 from app.control.deadtime import DeadTime
 from app.control.delivery import Delivery
 from app.control.faults import FaultBook
-from app.control.observer import RADIO_SLOT_S, Observer
+from app.control.inverter import RADIO_SLOT_S
+from app.control.observer import Observer
 from app.control.phases import PhaseRegulators
 from app.control.policy import Goal, goal
 from app.control.regulate import Regulation, Regulator

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.control.allocate import Limits, Unit
+from app.control.allocate import Limits, Unit, cut
 from app.control.observer import Observer
 from app.control.pid import Terms
 from app.control.regulate import Ceiling, Regulation, Regulator
@@ -18,6 +18,8 @@ from app.control.settings import ControlSettings
 from app.model import Command, Reading
 
 PHASES = (1, 2, 3)
+LEAST_STEP_W = 40.0
+YIELD_S, BETWEEN_S = 20.0, 60.0  # how long nobody takes the room that is made, and from one such step to the next
 NOISE = 3**-0.5  # of the deadband: the load of one phase moves less than that of three
 
 
@@ -33,6 +35,9 @@ class PhaseRegulators:
         )
         self._band_w = own.deadband_w
         self._regulators = {phase: Regulator(own, observer, phase) for phase in PHASES}
+        self._observer = observer
+        self._yielded: tuple[str, ...] = ()
+        self._yielded_s = float("-inf")
         self._rooms_w: dict[int, float] = {}  # by phase: what its inverters lacked to its ceiling, by the last reading
 
     def forget(self, now_s: float, *, failed: bool = False) -> None:
@@ -48,6 +53,9 @@ class PhaseRegulators:
         three = {unit.serial: unit for unit in units if unit.phase is None}
         again = {serial: limit_w for serial, limit_w in resend.items() if serial not in three}
         together = bool(self._rooms_w) and min(self._rooms_w.values()) > 3.0 * self._band_w
+        if self._yielding(now_s):
+            units = [replace(unit, ready_to_raise=False) for unit in units]
+            three = {unit.serial: unit for unit in units if unit.phase is None}
         first = [unit for unit in three.values() if _may_rise(unit)] if together else []
         taken: Counter[str] = Counter()
         commands: list[Command] = []
@@ -71,7 +79,34 @@ class PhaseRegulators:
         for unit in three.values():
             joint = _strictest(unit, asked[unit.serial], resend.get(unit.serial))
             commands += [joint] if joint is not None and not wait else []
+        if not commands and not wait:
+            commands = self._make_room(now_s, units)
         return Regulation(commands, _total([result.ceiling for result in results]), _sum(results))
+
+    def _yielding(self, now_s: float) -> bool:
+        """Whether room is being made: until then nobody takes it."""
+        moving = any(not self._observer[serial].settled for serial in self._yielded)
+        return moving and now_s - self._yielded_s < YIELD_S
+
+    def _make_room(self, now_s: float, units: Sequence[Unit]) -> list[Command]:
+        """Lower inverters of single phases for one of three that only they hold down: it gains more than they lose."""
+        rising = [unit for unit in units if unit.phase is None and _may_rise(unit)]
+        full = [phase for phase in PHASES if self._rooms_w[phase] <= 3.0 * self._band_w]
+        if not rising or not full or len(full) == len(PHASES) or now_s - self._yielded_s < BETWEEN_S:
+            return []
+        if not all(self._observer[unit.serial].settled for unit in units):
+            return []
+        single = {phase: [unit for unit in units if unit.phase == phase] for phase in full}
+        step_w = min(
+            max((unit.max_w - (unit.limit_w or 0.0)) / 3.0 for unit in rising),
+            *(room_w for phase, room_w in self._rooms_w.items() if phase not in full),
+            *(sum(unit.power_w - unit.min_w for unit in single[phase]) for phase in full),
+        )
+        if step_w < LEAST_STEP_W:
+            return []
+        limits = {serial: watts for phase in full for serial, watts in cut(single[phase], step_w).items()}
+        self._yielded, self._yielded_s = tuple(limits), now_s
+        return [Command(serial, watts, "making room for one of three phases") for serial, watts in limits.items()]
 
 
 def _may_rise(unit: Unit) -> bool:

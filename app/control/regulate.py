@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from app.control import allocate
 from app.control.allocate import Limits, Unit
 from app.control.appliances import Appliances, Reaction
-from app.control.observer import RAMP_UP_PER_S, Observer
+from app.control.inverter import RAMP_UP_PER_S
+from app.control.observer import Observer
 from app.control.pid import Terms, Trim
 from app.control.settings import ControlSettings
 from app.model import Command, Reading

@@ -85,9 +85,10 @@ class Findings:
     def enough(self) -> bool:
         """There is a verdict."""
         downs, ups = self.agreeing(), self.agreeing(up=True)
-        usual = bool(downs) and downs[0].fit.gain > 0.0  # what is unusual needs more
-        nearly = usual and self.tried >= WANTED and len(downs) == WANTED - 1 and len(downs) + len(ups) > WANTED
-        return self.wrong_way or self.blind or len(downs) >= WANTED or nearly
+        if downs and downs[0].fit.gain < 0.0:
+            return self.wrong_way  # what is unusual needs a calm house: appliances may look like it
+        nearly = self.tried >= WANTED and len(downs) == WANTED - 1 and len(downs) + len(ups) > WANTED
+        return self.blind or len(downs) >= WANTED or nearly
 
     def agreeing(self, *, up: bool = False) -> list[Seen]:
         """The steps of one direction that tell what most of all steps tell."""

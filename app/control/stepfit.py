@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from statistics import median
 
-from app.control.observer import RAMP_DOWN_PER_S, RAMP_UP_PER_S
+from app.control.inverter import RAMP_DOWN_PER_S, RAMP_UP_PER_S
 from app.control.trajectory import Anchor, Sent, Trajectory
 from app.model import Reading
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from app.control.observer import REPORT_LAG_S
+from app.control.inverter import REPORT_LAG_S
 from app.control.stepfindings import Look, Seen, look
 from app.control.stepfit import LimitStep, fit, phase_gains, without_repeats
 from app.control.trajectory import Sent
@@ -41,6 +41,7 @@ class Trial:
         self._shown_w = median([reading.power_w for reading in readings][-5:])
         self._sent_s: float | None = None
         self._seen_s: float | None = None
+        self._odd = False  # it went the wrong way: or that was the step before, of a slower inverter than it seemed
 
     @property
     def down(self) -> bool:
@@ -62,12 +63,14 @@ class Trial:
             if state.commanded_at_s is not None and state.commanded_at_s >= self._asked_s:
                 self._sent_s = state.commanded_at_s
             return False
-        if self._seen_s is None and self._shows(self._sent_s) and self.look(final=False)[1] is Look.SEEN:
-            self._seen_s = now_s
+        if self._seen_s is None and self._shows(self._sent_s):
+            seen, judged = self.look(final=False)
+            self._seen_s = now_s if judged is Look.SEEN else None
+            self._odd = seen.fit.gain < 0.0
         settled_s = self._sent_s + 0.5 * PATIENCE_S if self._seen_s is None else self._seen_s
         if state.power_at_s is not None and state.power_at_s - REPORT_LAG_S >= settled_s:
             self.reported_w = state.ac.power_w
-        if self._seen_s is None:
+        if self._seen_s is None or self._odd:
             return now_s - self._sent_s >= PATIENCE_S + 3.0 * self._scene.interval_s
         since_s = now_s - self._seen_s
         awaited = self._scene.report and self.reported_w is None and since_s < REPORT_S

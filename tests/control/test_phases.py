@@ -141,3 +141,13 @@ def test_one_phase_lowers_and_only_all_three_raise() -> None:
     assert asked(400.0, 500.0) is None
     assert asked(400.0, 500.0, 450.0) == 1200.0
     assert asked() is None
+
+
+def test_one_of_three_phases_is_not_held_down_by_one_of_a_single_phase() -> None:
+    """On the strictest phase its third is worth three times as much."""
+    house = House((BARN, SINGLE[0]), EACH)
+    house.settle((300.0, 600.0, 1000.0), 240)
+    house.run(120)
+    assert house.house.inverter(BARN.serial).power_w > 600.0
+    assert house.phases_w[0] == pytest.approx(5.0, abs=20.0)
+    assert max(house.exports_wh) < 0.3

@@ -195,3 +195,11 @@ def test_one_that_cannot_be_switched_off_is_told() -> None:
     loop.run(200)
     assert any(fault.key.startswith("not_switched:") for fault in loop.last.faults)
     assert loop.last.limit_w == pytest.approx(24.0)
+
+
+def test_one_that_an_earlier_run_left_off_is_switched_on() -> None:
+    loop = house(900.0)
+    loop.house.inverters[1].on = False
+    loop.run(90)
+    assert off(loop) == 0
+    assert loop.house.grid_w == pytest.approx(15.0, abs=40.0)
