@@ -28,6 +28,7 @@ start here:
   zero-export demo                  the whole system with a simulated house; no hardware, no other server
   zero-export check                 is config.yaml right? every mistake at once, with its line
   zero-export doctor                does each real device answer? what to do where it does not
+  zero-export doctor inverter --step-test   how does each inverter react? small steps on the real system
   zero-export run --dry-run         compute, record and show everything, command nothing
   zero-export run                   regulate
 

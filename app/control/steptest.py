@@ -163,7 +163,8 @@ class StepTest:
             self.fail(f"{text} above its minimum of {state.min_w:.0f} W", DAYLIGHT)
             return None
         if room_w < restless_w:
-            self.fail(f"the grid power moves by {self._noise_w:.0f} W from one reading to the next", CALM)
+            moves = f"the grid power moves by {self._noise_w:.0f} W from one reading to the next"
+            self.fail(f"the house is too restless: {moves}", CALM)
             return None
         share = SHARE * BOLDER**self._found.unclear
         return min(room_w, max(SMALLEST_W, restless_w, share * limit_w))
@@ -237,6 +238,7 @@ class StepTest:
                 phase_gains=found.phase_gains(),
                 slow=self._interval_s > SLOW_METER_S,
                 acknowledged=found.acknowledged,
+                expected_phase=state.phase,
             )
         )
         self.report = replace(

@@ -21,7 +21,7 @@ class Evidence:
     """All that was found about one inverter.
 
     ``phase_gains``: the gain by each phase of the meter. ``slow``: the meter is too slow for dead times.
-    ``acknowledged``: the gateway showed the limits as acknowledged.
+    ``acknowledged``: the gateway showed the limits as acknowledged. ``expected_phase``: of the configuration.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Evidence:
     phase_gains: Sequence[float]
     slow: bool
     acknowledged: bool
+    expected_phase: int | None = None
 
 
 def judge(found: Evidence) -> StepResult:
@@ -88,6 +89,9 @@ def _trouble(found: Evidence, gain: float, phase: int | None) -> tuple[str, str,
     if share > NEARLY_ONE[1]:
         text = f"the meter shows {share:.1f} times the step: something else followed it, or its clamp ratio is wrong"
         return "warn", text, "Check the type of clamp that is set in the meter, then test again."
+    if phase is not None and found.expected_phase not in (None, phase):
+        text = f"{found.name} feeds in on phase {phase} of the meter, and the configuration says {found.expected_phase}"
+        return "warn", text, "Correct the phase in the configuration, or the clamps of the meter."
     if told is not None and told < NEARLY_ONE[0] and share >= NEARLY_ONE[0]:
         text = f"{found.name} itself changed by {told:.0%} only: its firmware splits the limit, some inputs are shaded"
         return "ok", text, ""

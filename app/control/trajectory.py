@@ -132,19 +132,13 @@ class Trajectory:
 
     def _known(self, from_s: float, to_s: float, *, proven: bool) -> tuple[Anchor, list[Anchor]]:
         """What was known when the span began (or first), and what became known in it."""
-        later: list[Anchor] = []
-        base = None
+        found: list[Anchor] = []  # newest first
         for anchor in reversed(self._anchors):
-            if proven and not anchor.proven:
-                continue
-            if base is not None and base.at_s < to_s:
-                later.append(base)
-            base = anchor
-            if anchor.at_s <= from_s:
-                break
-        assert base is not None
-        later.reverse()
-        return base, later
+            if anchor.proven or not proven:
+                found.append(anchor)
+                if anchor.at_s <= from_s:
+                    break
+        return found[-1], [anchor for anchor in reversed(found[:-1]) if anchor.at_s < to_s]
 
     def _goal_w(self, anchor: Anchor, limit_w: float, *, follows: bool) -> float:
         """The power under a limit, from what was known: at most what the limit gives.

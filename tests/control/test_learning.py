@@ -68,7 +68,8 @@ def test_a_dead_time_learned_wrongly_makes_nothing_swing(dead_time_s: float, fac
 
 def cycle(appliances: Appliances, reaction: Reaction, on_s: int, off_s: int, times: int) -> tuple[list[float], float]:
     """A hob of 1200 W over 300 W cycles; what was planned for in the last cycle, and the time after it."""
-    at_s, plans = 0.0, []
+    at_s = 0.0
+    plans: list[float] = []
     for _ in range(times):
         plans = []
         for second in range(on_s + off_s):
