@@ -292,7 +292,7 @@ class Progress(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepTestReport:
-    """A step test as it stands. ``text`` says what is going on, or why it failed; ``result`` is there once it is done."""
+    """A step test as it stands. ``text``: what is going on, or why it failed; ``result`` is there once it is done."""
 
     number: int
     serial: str

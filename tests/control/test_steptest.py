@@ -321,10 +321,25 @@ def test_beside_the_controller_it_exports_nothing_and_hands_back() -> None:
 
 
 def test_what_it_measured_is_what_the_law_reckons_with_from_then_on() -> None:
-    loop, asked = regulated(dead_time_s=3.0)
+    loop, asked = regulated(dead_time_s=10.0)
     report = over(loop, asked)
     assert report.result is not None
     assert dict(loop.last.dead_times)[report.serial] == pytest.approx(report.result.dead_time_s, rel=0.15)
+    assert asked.controller.learned[report.serial].range_s[0] > 4.0, "short dead times are out of the question now"
+
+
+def test_the_limit_goes_back_up_no_further_than_the_house_takes_it() -> None:
+    loop, asked = regulated()
+    while loop.house.dtu.received[-1].serial != fleet(1)[0].serial or asked.report is None or asked.report.step == 0:
+        loop.run(1)
+    high_w, low_w = (float(message.payload) for message in list(loop.house.dtu.received)[-2:])
+    before_wh = loop.house.energy.export_wh
+    loop.run(5)  # it has come into force
+    loop.house.load_override_w = 900.0 - 0.6 * (high_w - low_w)
+    loop.run(15)
+    back_w = float(loop.house.dtu.received[-1].payload)
+    assert low_w + 20.0 < back_w < high_w - 50.0
+    assert loop.house.energy.export_wh - before_wh < 0.05
 
 
 def test_the_other_inverters_keep_still_meanwhile() -> None:

@@ -221,9 +221,11 @@ async def test_a_limit_that_did_not_leave_is_not_remembered_as_sent() -> None:
 async def test_switching_is_one_digit_never_retained_and_remembered_until_a_restart() -> None:
     desk = Desk()
     desk.burst()
-    assert desk.state.power_on is None
+    before = desk.state
+    assert before.power_on is None
     assert await desk.driver.set_power(SERIAL, on=False)
-    assert (desk.state.power_on, desk.state.powered_at_s) == (False, 100.0)
+    after = desk.state
+    assert (after.power_on, after.powered_at_s) == (False, 100.0)
     assert await desk.driver.set_power(SERIAL, on=True)
     topic = f"solar/{SERIAL}/cmd/power"
     assert desk.sent == [(topic, "0", False), (topic, "1", False)]

@@ -109,6 +109,7 @@ def test_what_is_unknown_is_absent_and_never_zero() -> None:
         limit_w=None,
         price=PriceState(),
         gateways=(GatewayState("opendtu"),),
+        dead_times=(),
     )
     found = Projector("home").points(tick)
     assert fields(found, "grid") == {"power_w": 50.0, "age_s": pytest.approx(0.1)}
