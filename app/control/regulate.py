@@ -18,7 +18,6 @@ from app.control.pid import Terms, Trim
 from app.control.settings import ControlSettings
 from app.model import Command, Reading
 
-RAISE_WINDOW_S = 0.2
 POLL_INTERVAL_S = 5.0  # OpenDTU hears one inverter every so often, in turn
 RECOVERY_W_PER_S = 100.0  # how fast the site may rise after a fail-safe
 RECOVERY_S = 10.0
@@ -128,9 +127,8 @@ class Regulator:
         return max(ceiling.watts for ceiling in self._ceilings if ceiling.at_s >= since_s)
 
     def _raise_to_w(self, now_s: float, units: Sequence[Unit]) -> float:
-        """The ceiling that raises may go up to: the lowest of the last readings, and no faster than allowed."""
-        since_s = self._ceilings[-1].at_s - RAISE_WINDOW_S
-        safe_w = min(ceiling.watts for ceiling in self._ceilings if ceiling.at_s > since_s)
+        """The ceiling that raises may go up to: the last one, and no faster than allowed."""
+        safe_w = self._ceilings[-1].watts
         rates = [self._settings.max_raise_w_per_s] if self._settings.max_raise_w_per_s else []
         if self._failed_at_s is not None and now_s - self._failed_at_s < RECOVERY_S:
             rates.append(RECOVERY_W_PER_S)
