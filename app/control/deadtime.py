@@ -52,11 +52,6 @@ class DeadTime:
         self._logs = [FORGET * log - cost for log, cost in zip(self._logs, costs, strict=True)]
         self._refresh()
 
-    def doubt(self) -> None:
-        """What was learned seems to be wrong: weigh the candidates more evenly."""
-        self._logs = [0.5 * log for log in self._logs]
-        self._refresh()
-
     def _refresh(self) -> None:
         best = max(self._logs)
         self._logs = [max(log - best, -TRUST) for log in self._logs]

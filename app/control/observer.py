@@ -53,8 +53,7 @@ class Observer:
             model = self._models.get(state.serial)
             if model is None:
                 model = self._models[state.serial] = InverterModel(self._settings, state)
-            free_s = self._free_s.get(state.radio, float("-inf"))
-            self._free_s[state.radio] = model.observe(state, free_s)
+            self._free_s[state.radio] = model.observe(state, self.radio_free_s(state.radio))
         before, self._reading = self._reading, reading
         controlled = frozenset(state.serial for state in inverters if state.enabled and state.reachable)
         if reading is None or not math.isfinite(reading.power_w):

@@ -73,7 +73,8 @@ class Regulator:
         error_w = reading.power_w - target_w
         terms = self._correct(error_w, reading.at_s, units)
         self._delay_s = max((self._observer[u.serial].dead_time.likely_s for u in units), default=1.0)
-        if not self._ceilings or reading.at_s > self._ceilings[-1].at_s:
+        new = not self._ceilings or reading.at_s > self._ceilings[-1].at_s
+        if new:
             reaction = Reaction(
                 delay_s=0.8 + self._delay_s,
                 rise_w_per_s=sum(RAMP_UP_PER_S * unit.max_w for unit in units),
@@ -81,7 +82,7 @@ class Regulator:
             )
             self._plan_w = self._appliances.plan_w(self._observer.load_w(self._phase) or 0.0, reading.at_s, reaction)
         ceiling = Ceiling(reading.at_s, self._plan_w - target_w + terms.trim_w)
-        if not self._ceilings or ceiling.at_s > self._ceilings[-1].at_s:
+        if new:
             self._ceilings.append(ceiling)
         commands = [] if wait else self._commands(now_s, ceiling, target_w, units, resend)
         if commands:
