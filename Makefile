@@ -1,5 +1,7 @@
 # Works on a fresh Debian or Raspberry Pi OS with python3 and make: tools and libraries go into .venv, by hash.
+# JOBS: tests side by side; those with real processes mostly wait, so more than there are cores.
 PYTHON ?= python3
+JOBS ?= 4
 VENV := .venv
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
@@ -32,7 +34,7 @@ simulate: $(DEV) ## the control law beside those of others, in simulated houses 
 	@$(VENV)/bin/python -m app simulate $(ARGS)
 
 test: $(DEV) ## every test that this machine can run; skipped ones say what is missing (ARGS="tests/control -x")
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(DEV) ## style, format, types, dashboards
 	$(VENV)/bin/ruff check .
@@ -43,8 +45,9 @@ lint: $(DEV) ## style, format, types, dashboards
 bench: $(DEV) ## measure the controller (ARGS)
 	$(VENV)/bin/python -m bench $(ARGS)
 
-baseline: $(DEV) ## accept what the law does now as the figures that must not get worse
+baseline: $(DEV) ## accept what the law does now: its figures, and every decision of the recorded lives
 	$(VENV)/bin/python -m scripts.baseline
+	$(VENV)/bin/python -m tests.control.lives
 
 lock: ## pin every dependency again after a change in pyproject.toml (needs uv)
 	$(UV_LOCK) --extra demo pyproject.toml -o requirements.txt

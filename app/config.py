@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from app.fields import BrokerConfig, Section, TopicPrefix, Url
+from app.fields import BrokerConfig, Section, TopicPrefix, Url, is_notorious
 from app.inverters.opendtu import OpenDtuConfig, OpenDtuInverterConfig
 from app.meters import MeterConfig
 from app.prices import PriceConfig
@@ -50,6 +51,12 @@ class ControlConfig(Section):
     )
     fail_safe_w: float | None = Field(
         None, ge=0, description="site total while the grid power is unknown; default: the minima"
+    )
+    max_grid_w: float = Field(
+        70_000.0,
+        gt=0,
+        le=1_000_000,
+        description="what the house connection can carry; a reading beyond is not believed",
     )
     exit_limit: Literal["fail_safe", "release", "keep"] = Field(
         "fail_safe", description="what a clean stop leaves behind"
@@ -95,6 +102,9 @@ class HttpConfig(Section):
     host: str = "0.0.0.0"  # noqa: S104 - the page is for the whole house
     port: int = Field(8080, ge=0, le=65535)
     token: str = Field("", repr=False, description="required as a bearer token for every change, where set")
+    read_token: str = Field(
+        "", repr=False, description="where set, looking needs this bearer token or http.token; it changes nothing"
+    )
     public_url: Url = Field("http://localhost:8080", description="where browsers reach this page")
     grafana_url: Url | None = Field(
         None, description="where browsers reach Grafana; default: port 3000 of public_url's host"
@@ -102,12 +112,23 @@ class HttpConfig(Section):
     allowed_origins: tuple[Url, ...] = Field((), description="origins that a toggle may redirect to, besides Grafana's")
     allowed_hosts: tuple[str, ...] = Field((), description="more host names under which this page may be used")
 
-    @field_validator("token")
+    @field_validator("token", "read_token")
     @classmethod
     def _strong(cls, value: str) -> str:
+        """The messages do not repeat the value."""
         if value and (len(value) < 8 or not value.isascii() or not value.isprintable() or " " in value):
             raise ValueError("use at least 8 letters, digits or signs of ASCII, without spaces; or leave it empty")
+        if is_notorious(value):
+            raise ValueError("is among the first that anybody tries: make one with  openssl rand -hex 16")
         return value
+
+    @model_validator(mode="after")
+    def _two_tokens(self) -> HttpConfig:
+        if self.read_token and not self.token:
+            raise ValueError("http.read_token: set http.token too, else everybody may change what few may look at")
+        if self.read_token and self.read_token == self.token:
+            raise ValueError("http.read_token: is the same as http.token: make another, or leave it empty")
+        return self
 
     @property
     def grafana(self) -> str:
@@ -135,6 +156,59 @@ class RecorderConfig(Section):
     max_mb: float = Field(64.0, ge=1, le=100_000, description="the oldest ticks are deleted beyond this size")
 
 
+class ExcursionConfig(Section):
+    """Which exports are put on the account of excursions."""
+
+    over_w: float = Field(50.0, ge=0, le=100_000, description="by more than so much beyond what is allowed")
+    longer_s: float = Field(15.0, ge=1, le=3600, description="for at least so long")
+
+
+class WebhookConfig(Section):
+    """A URL that every alert is sent to as JSON. It may hold a secret, so it is never shown."""
+
+    url: str = Field(repr=False)
+    bearer_token: str = Field("", repr=False)
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+
+    @field_validator("url")
+    @classmethod
+    def _valid_url(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/?#@]+([/?#]\S*)?", value):
+            raise ValueError("is not a URL like https://example.org/hook, without a login in it")
+        return value
+
+    @field_validator("bearer_token", "headers")
+    @classmethod
+    def _one_line(cls, value: str | dict[str, str]) -> str | dict[str, str]:
+        given = value if isinstance(value, str) else "".join((*value, *value.values()))
+        if not given.isprintable():
+            raise ValueError("holds a line break or another control character: remove it")
+        return value
+
+
+class AlertsConfig(Section):
+    """What is run or called when a fault has lasted for a while, and when it is over."""
+
+    command: tuple[str, ...] = Field((), description="a program and its arguments; run without a shell")
+    webhook: WebhookConfig | None = None
+    after_s: float = Field(30.0, ge=0, le=86_400, description="only faults that last so long are told")
+
+    @field_validator("command", mode="before")
+    @classmethod
+    def _a_list(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError("is a list: [program, argument, …]")  # noqa: TRY004 - pydantic takes no TypeError
+        return value
+
+    @model_validator(mode="after")
+    def _somebody(self) -> AlertsConfig:
+        if not self.command and self.webhook is None:
+            raise ValueError("give command, webhook or both")
+        if not all(part and "\0" not in part for part in self.command):
+            raise ValueError("command: an argument is empty or holds a NUL")
+        return self
+
+
 class Config(Section):
     """The whole of `config.yaml`."""
 
@@ -148,6 +222,8 @@ class Config(Section):
     price: PriceConfig | None = None
     influxdb: InfluxConfig | None = None
     recorder: RecorderConfig | None = Field(None, description="record ticks; default: not")
+    excursions: ExcursionConfig = ExcursionConfig()
+    alerts: AlertsConfig | None = Field(None, description="who is told of faults; default: nobody")
     http: HttpConfig = HttpConfig()
     log: LogConfig = LogConfig()
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from app.yamlfile import ConfigError, Problem
 
-_LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
+MAX_BYTES = 64 * 1024
+_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)")
 
 
 def environment_for(config: Path, environment: Mapping[str, str]) -> dict[str, str]:
@@ -18,20 +19,14 @@ def environment_for(config: Path, environment: Mapping[str, str]) -> dict[str, s
 
 def read(path: Path) -> dict[str, str]:
     """``KEY=value`` lines; quotes around a value and comment lines are dropped. {} where there is no file."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(str(path), 1, "", f"cannot read the file: {error}")]) from None
     values: dict[str, str] = {}
     problems = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_text(path).splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        match = _LINE.match(line)
-        if match is None:
-            problems.append(Problem(str(path), number, "", f"is no KEY=value line: {line.split('=')[0][:40]!r}"))
+        match = _LINE.fullmatch(line.strip())
+        if match is None:  # not shown: it may be the rest of a secret
+            problems.append(Problem(str(path), number, "", "is no KEY=value line"))
             continue
         values[match[1]] = _unquoted(match[2])
     if problems:
@@ -39,7 +34,24 @@ def read(path: Path) -> dict[str, str]:
     return values
 
 
-def _unquoted(value: str) -> str:
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ConfigError([Problem(str(path), 1, "", f"is larger than {MAX_BYTES // 1024} kB")])
+        return data.decode("utf-8")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise ConfigError([Problem(str(path), 1, "", f"cannot read the file: {error.strerror}")]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([Problem(str(path), 1, "", "is not UTF-8 text: save the file as UTF-8")]) from None
+
+
+def _unquoted(text: str) -> str:
+    value = text.strip()
     if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
         return value[1:-1]
-    return re.sub(r"\s+#.*$", "", value)
+    comment = next((at for at in range(1, len(text)) if text[at] == "#" and text[at - 1].isspace()), len(text))
+    return text[:comment].strip()

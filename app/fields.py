@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -25,10 +26,35 @@ def valid_host(value: str) -> str:
 
 
 def _valid_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+    try:
+        parts = urlsplit(value)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or not value.isprintable() or "\\" in value or " " in value:
         raise ValueError(f"{value!r} is not a URL like http://host:8086")
+    if "@" in parts.netloc or parts.query or parts.fragment:  # not shown: it may hold a secret
+        raise ValueError("holds more than a host, a port and a path: take out the login, and what begins with ? or #")
     return value.rstrip("/")
+
+
+def is_notorious(secret: str) -> bool:
+    """Whether a secret is one of those that everybody tries first, or one that asks to be replaced."""
+    signs = re.sub(r"[^a-z0-9]", "", secret.lower())
+    letters = re.sub(r"[0-9]", "", signs)
+    return letters in _NOTORIOUS or signs in "01234567890123456789" or len(set(signs)) < 2 or asks_for_change(secret)
+
+
+def asks_for_change(secret: str) -> bool:
+    """Whether a secret says itself that it is none yet (``changeme``)."""
+    letters = re.sub(r"[^a-z]", "", secret.lower())
+    return any(word in letters for word in ("changeme", "changethis", "replaceme", "placeholder"))
+
+
+def _own_password(value: str) -> str:
+    if asks_for_change(value):
+        raise ValueError("is a placeholder: put the password of your broker here")
+    return value
 
 
 def _valid_topic(value: str) -> str:
@@ -37,6 +63,9 @@ def _valid_topic(value: str) -> str:
     return value.rstrip("/")
 
 
+_NOTORIOUS = {"abcdefgh", "admin", "administrator", "default", "guest", "homeassistant", "letmein", "mypassword"}
+_NOTORIOUS |= {"mysecret", "mytoken", "opendtu", "pass", "password", "passwort", "passwrd", "qwerty", "qwertyuiop"}
+_NOTORIOUS |= {"root", "secret", "test", "token", "user", "welcome", "yourtoken", "zeroexport", "zeropower"}
 Host = Annotated[str, AfterValidator(valid_host)]
 OptionalHost = Annotated[str, AfterValidator(lambda value: value and valid_host(value))]
 Url = Annotated[str, AfterValidator(_valid_url)]
@@ -49,4 +78,4 @@ class BrokerConfig(Section):
     host: Host = "localhost"
     port: int = Field(1883, ge=1, le=65535)
     username: str = ""
-    password: str = Field("", repr=False)
+    password: Annotated[str, AfterValidator(_own_password)] = Field("", repr=False)

@@ -108,6 +108,9 @@ class InverterState:
     ``radio`` names the transmitter that it shares with others: commands on one wait for each other.
     ``phase`` counts from 1; None: it feeds all three alike, or nobody has told. ``power_on``: as last switched by us,
     since ``powered_at_s``; None: never, or it may have changed since.
+    ``foreign``/``foreign_at_s``: the last command to it that was not ours, as ``topic: payload``.
+    ``undelivered_since_s``: since when the broker takes our commands and hands them to nobody (its access rules).
+    ``guarded``: its dead-man will is armed: if we die, the broker lowers it.
     """
 
     serial: str
@@ -135,6 +138,10 @@ class InverterState:
     phase: int | None = None
     power_on: bool | None = None
     powered_at_s: float | None = None
+    foreign: str | None = None
+    foreign_at_s: float | None = None
+    undelivered_since_s: float | None = None
+    guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +192,10 @@ class StepTestRequest:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything the core may look at in one step; nothing else exists for it."""
+    """Everything the core may look at in one step; nothing else exists for it.
+
+    ``dead_man``: the broker can be told what to send when it loses us.
+    """
 
     now_s: float
     utc_s: float
@@ -197,6 +207,7 @@ class Snapshot:
     broker_connected: bool = True
     broker_fault: str | None = None
     step_test: StepTestRequest | None = None
+    dead_man: bool = False
 
 
 class Mode(StrEnum):
@@ -214,12 +225,11 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One limit to send now. ``urgent`` commands ignore spacing and in-flight rules."""
+    """One limit to send now."""
 
     serial: str
     limit_w: float
     reason: str
-    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +239,14 @@ class Switch:
     serial: str
     on: bool
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """The limit that the broker is to send to one inverter when it loses us."""
+
+    serial: str
+    limit_w: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +331,7 @@ class Decision:
     ``limit_w`` is the sum of the limits in force after ``commands`` (None while any is unknown),
     ``setpoint_w`` the site ceiling that the law asks for, ``load_w`` the estimated household load,
     ``error_w`` = grid - target. ``trim_*`` are the PID terms in watts. ``dead_times``: by serial, the seconds that the
-    law reckons with. ``step_test``: the one that was asked for, as it stands.
+    law reckons with. ``step_test``: the one that was asked for, as it stands. ``wills``: those to be armed now.
     """
 
     mode: Mode
@@ -333,13 +351,64 @@ class Decision:
     dead_times: tuple[tuple[str, float], ...] = ()
     step_test: StepTestReport | None = None
     switches: tuple[Switch, ...] = ()
+    wills: tuple[Will, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Excursion:
+    """One export beyond what is allowed: how long its power was known to be beyond, and the most beyond."""
+
+    began_utc_s: float
+    length_s: float
+    worst_w: float
+
+
+@dataclass(frozen=True, slots=True)
+class Excursions:
+    """Exports by more than ``over_w`` beyond what is allowed, for at least ``longer_s``; an account of evidence.
+
+    ``current_s``: how long it has been beyond by now: 0 while it is not, None while that is unknown. ``today`` is the
+    local day in which they began, ``in_10_min`` and ``in_24_h`` reach back from now, all others to ``since_utc_s``.
+    ``beyond_today_wh``: all energy beyond what is allowed, however short; ``unknown_today_s``: for how long the grid
+    power was unknown while a bound was in force. ``last`` may still go on.
+    """
+
+    over_w: float
+    longer_s: float
+    since_utc_s: float
+    current_s: float | None = None
+    today: int = 0
+    today_over_60_s: int = 0
+    longest_today_s: float = 0.0
+    worst_today_w: float = 0.0
+    beyond_today_wh: float = 0.0
+    unknown_today_s: float = 0.0
+    in_10_min: int = 0
+    in_24_h: int = 0
+    total: int = 0
+    over_60_s: int = 0
+    longest_s: float = 0.0
+    last: Excursion | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One turn of the loop. Telemetry, events, MQTT, metrics and log are projections of it."""
+    """One turn of the loop. Telemetry, events, MQTT, metrics and log are projections of it.
+
+    ``outside``: what is wrong outside the core (stores, evidence); `faults` are all.
+    """
 
     snapshot: Snapshot
     decision: Decision
     dry_run: bool = False
     step_s: float = 0.0
+    excursions: Excursions | None = None
+    outside: tuple[Fault, ...] = ()
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Everything that is wrong, each key once, the core's own first."""
+        found: dict[str, Fault] = {}
+        for fault in (*self.decision.faults, *self.outside):
+            found.setdefault(fault.key, fault)
+        return tuple(found.values())

@@ -15,24 +15,30 @@ import aiohttp
 
 from app import __version__
 from app.actuator import Actuator
+from app.alerts import Alerts
 from app.api.http import HttpServer
 from app.api.links import toggle_url
 from app.api.mqtt import MqttSurface
-from app.api.status import status
+from app.api.status import all_faults, status
 from app.broker import Address, Broker
 from app.config import Config
 from app.control import EXPORT_WEIGHTS, Controller, ControlSettings
 from app.control.commissioning import usable_dead_time_s
-from app.control.controller import fail_safe_limits
+from app.deadman import DeadMan
+from app.evidence import EvidenceStore
+from app.excursions import ExcursionCounter
 from app.hub import Hub
 from app.inverters.opendtu import OpenDtu
 from app.learned import LearnedStore
+from app.leaving import PATIENCE_S, exit_commands, leave
 from app.meters.slot import MeterSlot
-from app.model import Command, Decision, Mode, Settings, Snapshot, StepTestReport, Tick
+from app.model import Fault, Mode, Settings, Snapshot, StepTestReport, Tick
+from app.outbound import new_session
 from app.recorder import Recorder
 from app.state import SettingsStore
 from app.steptests import StepTests
 from app.telemetry.recorder import Telemetry
+from app.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +50,7 @@ CLOSE_TIMEOUT_S = 5.0
 
 async def run(config: Config, *, stop: asyncio.Event, on_ready: Callable[[str], None] | None = None) -> int:
     """Run the controller until ``stop`` is set. Raises `CannotListenError` when the HTTP port is taken."""
-    async with aiohttp.ClientSession() as session:
+    async with new_session() as session:
         return await System(config, session).run(stop, on_ready)
 
 
@@ -60,15 +66,18 @@ class System:
         self._hub = Hub()
         configured = Settings(config.control.enabled, config.control.target_point_w)
         self._store = SettingsStore(config.data_dir / "settings.json", configured)
+        name, prefix, own = f"zero-export-{config.site}", config.mqtt.topic_prefix, config.opendtu.mqtt
         self._broker = Broker(
-            Address.of(config.mqtt), f"zero-export-{config.site}", (f"{config.mqtt.topic_prefix}/status", "offline")
+            Address.of(config.mqtt), name, (f"{prefix}/status", "offline"), heartbeat_topic=f"{prefix}/state/heartbeat"
         )
-        own = config.opendtu.mqtt
         self._dtu_broker = (
-            self._broker if own is None else Broker(Address.of(own), f"zero-export-{config.site}-opendtu")
+            self._broker
+            if own is None
+            else Broker(Address.of(own), f"{name}-opendtu", heartbeat_topic=f"{prefix}/state/heartbeat")
         )
         self._meter = MeterSlot([item.build(session) for item in config.meter])
         self._dtu = OpenDtu(config.opendtu, config.inverters, self._dtu_broker)
+        self._dead_man = DeadMan(self._dtu_broker, config.site, self._dtu.will)
         self._actuator = Actuator([self._dtu])
         self._price = config.price.build(session) if config.price is not None else None
         self._learned = LearnedStore(config.data_dir / "learned.json")
@@ -82,6 +91,12 @@ class System:
         enabled = [item.serial for item in config.inverters if item.enabled]
         self._tests = StepTests(enabled, dry_run=config.control.dry_run)
         self._telemetry = Telemetry(config, self._hub, self._store, self._toggle_url)
+        self._evidence = EvidenceStore(config.data_dir / "excursions.json")
+        asked = config.excursions
+        self._excursions = ExcursionCounter(
+            asked.over_w, asked.longer_s, config.control.export_limit_w, self._evidence.read()
+        )
+        self._alerts = Alerts(config.alerts, config.site, self._faults) if config.alerts is not None else None
         self._mqtt = MqttSurface(self._broker, config.mqtt.topic_prefix, self._hub, self._store, self.describe)
         self._http = HttpServer(
             config.http,
@@ -93,6 +108,7 @@ class System:
             faults=self._telemetry.faults,
             tests=self._tests,
         )
+        self._watchdog = Watchdog()
         self._wake = self._meter.arrived
         self._store.on_change(lambda _settings, _source: self._wake.set())
 
@@ -122,6 +138,7 @@ class System:
             "meter": self._meter.run,
             "mqtt": self._broker.run,
             "mqtt surface": self._mqtt.run,
+            "dead man": self._dead_man.run,
             "telemetry": self._telemetry.run,
             "learned": partial(self._learned.run, lambda: self._controller.learned),
         }
@@ -129,11 +146,15 @@ class System:
             edges["price"] = self._price.run
         if self._recorder is not None:
             edges["recorder"] = self._recorder.run
+        if self._alerts is not None:
+            edges["alerts"] = self._alerts.run
+        if not self._config.control.dry_run:
+            edges["excursions"] = partial(self._evidence.run, self._excursions.evidence)
         return edges if self._dtu_broker is self._broker else edges | {"mqtt of opendtu": self._dtu_broker.run}
 
     async def _loop(self) -> None:
         """The control loop. There is no try in it: a device's failure is data, an exception is a bug."""
-        before: Decision | None = None
+        before: Tick | None = None
         while True:
             try:
                 async with asyncio.timeout(LONGEST_TICK_S):
@@ -147,11 +168,20 @@ class System:
             if not self._config.control.dry_run:
                 self._actuator.send(decision.commands)
                 self._actuator.switch(decision.switches)
+                self._dead_man.arm(decision.wills)
             step_s = time.perf_counter() - started_s
             self._note(self._tests.take(decision.step_test))
-            self._hub.publish(Tick(snapshot, decision, self._config.control.dry_run, step_s))
-            _log_changes(before, decision)
-            before = decision
+            tick = self._told(Tick(snapshot, decision, self._config.control.dry_run, step_s))
+            self._hub.publish(tick)
+            _log_changes(before, tick)
+            before = tick
+
+    def _told(self, tick: Tick) -> Tick:
+        """The same with what stands outside the core. A dry run is not answerable for exports: it counts none."""
+        excursions = None if tick.dry_run else self._excursions.observe(tick.snapshot, tick.decision)
+        excursion = self._excursions.fault()
+        outside = (*(() if excursion is None else (excursion,)), *self._mqtt.faults(), *self._telemetry.faults())
+        return replace(tick, excursions=excursions, outside=outside)
 
     def freeze(self) -> Snapshot:
         """Everything the core may look at, as it is now."""
@@ -159,13 +189,14 @@ class System:
             now_s=time.monotonic(),
             utc_s=time.time(),
             meter=self._meter.state,
-            inverters=self._dtu.states(),
+            inverters=self._dtu.states(self._dead_man.armed),
             settings=self._store.current,
             price=self._price.state() if self._price is not None else None,
             gateways=(self._dtu.gateway(),),
             broker_connected=self._dtu_broker.connected,
             broker_fault=self._dtu_broker.fault,
             step_test=self._tests.request,
+            dead_man=not self._config.control.dry_run,
         )
 
     def _note(self, test: StepTestReport | None) -> None:
@@ -185,8 +216,11 @@ class System:
             now_s=time.monotonic(),
             version=__version__,
             site=self._config.site,
-            extra_faults=self._telemetry.faults(),
         )
+
+    def _faults(self) -> tuple[Fault, ...]:
+        """Everything that is wrong now, a loop that stands still included."""
+        return all_faults(self._hub.latest, now_s=time.monotonic())
 
     def _toggle_url(self, settings: Settings) -> str | None:
         """A signed link to the other state, the same one for a while so that it is seldom stored."""
@@ -196,24 +230,31 @@ class System:
 
     async def _close(self, edges: list[asyncio.Task[None]]) -> None:
         """Leave the configured limit behind, say goodbye, store what is left: each within a bounded time."""
+        self._watchdog.stop()
         steps = [
             ("exit limit", self._leave_limits()),
+            ("dead man", self._dead_man.close()),
             ("goodbye", self._mqtt.close()),
             ("telemetry", self._telemetry.close()),
             ("learned", self._learned.close(self._controller.learned)),
+            ("excursions", self._keep_evidence()),
             ("page", self._http.stop()),
         ]
         if self._recorder is not None:
             steps.append(("recorder", self._recorder.close()))
         for what, closing in steps:
             try:
-                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S + PATIENCE_S * (what == "exit limit")):
                     await closing
             except TimeoutError:
-                log.warning("%s: not done within %.0f s", what, CLOSE_TIMEOUT_S)
+                log.warning("%s: not done in time", what)
         for edge in edges:
             edge.cancel()
         await asyncio.wait(edges, timeout=CLOSE_TIMEOUT_S)
+
+    async def _keep_evidence(self) -> None:
+        if not self._config.control.dry_run:
+            await self._evidence.save(self._excursions.evidence())
 
     async def _leave_limits(self) -> None:
         """What a clean stop leaves in the inverters (`control.exit_limit`)."""
@@ -226,28 +267,9 @@ class System:
             await self._actuator.wake()
         if tick is None or not regulating or how == "keep" or self._config.control.dry_run:
             return
-        commands = exit_commands(tick.snapshot, how, self._config.control.fail_safe_w)
-        started_s = time.monotonic()
-        self._actuator.send(commands)
-        await self._actuator.finish()
-        taken = {s.serial for s in self._dtu.states() if (s.commanded_at_s or 0.0) >= started_s}
-        done, failed = ([c for c in commands if (c.serial in taken) is sent] for sent in (True, False))
-        if done:
-            log.info("left behind (%s): %s", how, ", ".join(f"{c.serial} {c.limit_w:.0f} W" for c in done))
-        if failed:
-            log.warning("exit limit (%s) could not be sent to %s", how, ", ".join(c.serial for c in failed))
-
-
-def exit_commands(snapshot: Snapshot, how: str, fail_safe_w: float | None) -> list[Command]:
-    """The last commands of a clean stop: ``release`` to the maximum, or the fail-safe shares."""
-    states = [state for state in snapshot.inverters if state.enabled and state.reachable is not False]
-    if how == "release":
-        return [Command(state.serial, state.max_w, "exit") for state in states]
-    shares = fail_safe_limits(states, fail_safe_w)
-    lowest = {
-        s.serial: shares[s.serial] if s.commanded_w is None else min(shares[s.serial], s.commanded_w) for s in states
-    }
-    return [Command(serial, limit_w, "exit", urgent=True) for serial, limit_w in lowest.items()]
+        await leave(
+            self._actuator, self._dtu.states, exit_commands(tick.snapshot, how, self._config.control.fail_safe_w)
+        )
 
 
 def control_settings(config: Config) -> ControlSettings:
@@ -264,6 +286,7 @@ def control_settings(config: Config) -> ControlSettings:
         stale_hold_s=control.stale_hold_s,
         stale_fail_safe_s=control.stale_fail_safe_s,
         fail_safe_w=control.fail_safe_w,
+        max_grid_w=control.max_grid_w,
         export_limit_w=control.export_limit_w,
         export_threshold_c=config.price.export_threshold_c if config.price is not None else 0.0,
     )
@@ -282,13 +305,22 @@ async def supervise(name: str, edge: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(random.uniform(0.5, 1.0) * pause_s)  # noqa: S311 - jitter, no secret
 
 
-def _log_changes(before: Decision | None, now: Decision) -> None:
-    if before is None or before.mode is not now.mode:
-        log.info("mode %s: %s", now.mode, now.reason)
+def _log_changes(before: Tick | None, now: Tick) -> None:
+    """Modes and faults, once when they begin and once when they end: a fault is its key, whatever its text."""
+    decision = now.decision
+    if before is None or before.decision.mode is not decision.mode:
+        log.info("mode %s: %s", decision.mode, decision.reason)
     old = {fault.key: fault for fault in before.faults} if before else {}
     new = {fault.key: fault for fault in now.faults}
     for key in new.keys() - old.keys():
-        log.warning("fault: %s %s", new[key].text, new[key].next_step)
+        log.warning("fault %s: %s %s", key, new[key].text, new[key].next_step)
     for key in old.keys() - new.keys():
-        log.info("over: %s", old[key].text)
-    log.debug("%s grid=%s load=%s limit=%s: %s", now.mode, now.grid_w, now.load_w, now.limit_w, now.reason)
+        log.info("over %s: %s", key, old[key].text)
+    log.debug(
+        "%s grid=%s load=%s limit=%s: %s",
+        decision.mode,
+        decision.grid_w,
+        decision.load_w,
+        decision.limit_w,
+        decision.reason,
+    )

@@ -16,6 +16,7 @@ from parts import (
     PURPLE,
     RECENT,
     RED,
+    SITE,
     STEPPED,
     YELLOW,
     Json,
@@ -92,6 +93,16 @@ def stats() -> list[Json]:
             peak("dc_power_w"),
             (BLUE, None),
             **today,
+        ),
+        stat(
+            "Longest Excursion",
+            "Today's longest export beyond what is allowed, as the controller counts it (excursions in its "
+            "configuration). 0: there was none. Its events are in the measurement event.",
+            "s",
+            f'SELECT last("excursion_longest_today_s") AS "value" FROM "control" WHERE {SITE} AND {RECENT}',  # noqa: S608
+            (GREEN, None),
+            (ORANGE, 1.0),
+            (RED, 60.0),
         ),
     ]
 
@@ -199,13 +210,12 @@ def control() -> Json:
 def laid_out() -> list[Json]:
     """All panels, with ids and places: the stats in one row, the grid over the whole width, the rest in pairs."""
     panels: list[Json] = []
-    widths = (4, 4, 3, 3, 3, 3, 4)
     for i, item in enumerate(stats()):
-        panels.append({"id": i + 1, "gridPos": {"h": 4, "w": widths[i], "x": sum(widths[:i]), "y": 0}, **item})
-    panels.append({"id": 8, "gridPos": {"h": 9, "w": 24, "x": 0, "y": 4}, **grid()})
+        panels.append({"id": i + 1, "gridPos": {"h": 4, "w": 3, "x": 3 * i, "y": 0}, **item})
+    panels.append({"id": 9, "gridPos": {"h": 9, "w": 24, "x": 0, "y": 4}, **grid()})
     for i, item in enumerate([power(), *electrical(), control()]):
         place = {"h": 8, "w": 12, "x": 12 * (i % 2), "y": 13 + 8 * (i // 2)}
-        panels.append({"id": 9 + i, "gridPos": place, **item})
+        panels.append({"id": 10 + i, "gridPos": place, **item})
     return panels
 
 

@@ -43,6 +43,9 @@ solar=$(prefix OPENDTU_TOPIC_PREFIX "${OPENDTU_TOPIC_PREFIX:-solar}")
 app=${MQTT_USERNAME:-app}
 opendtu=${OPENDTU_MQTT_USERNAME:-opendtu}
 home=${HOME_MQTT_USERNAME:-home}
+serials=$(printf '%s' "${OPENDTU_SERIALS:-}" | tr ',A-F' ' a-f')
+case $serials in *[!0-9a-f\ ]*) fail "OPENDTU_SERIALS=$OPENDTU_SERIALS: serial numbers only, with spaces or commas between" ;; esac
+[ -n "$(printf '%s' "$serials" | tr -d ' ')" ] || serials=+
 
 mkdir -p "$run" "$data"
 : >"$run/passwd"
@@ -55,10 +58,13 @@ head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$run/health"
 user health health "$(cat "$run/health")"
 
 # The controller: limits that end with the inverter's power cycle, and nothing else an inverter obeys.
-allow "$app" "read $solar/#" "write $solar/+/cmd/limit_nonpersistent_absolute" "readwrite $zeropower/#"
-if [ "${OPENDTU_ALLOW_POWER:-0}" = 1 ]; then
-  printf 'topic write %s/+/cmd/power\n' "$solar" >>"$run/acl"
-fi
+allow "$app" "read $solar/#" "readwrite $zeropower/#"
+for serial in $serials; do
+  printf 'topic write %s/%s/cmd/limit_nonpersistent_absolute\n' "$solar" "$serial" >>"$run/acl"
+  if [ "${OPENDTU_ALLOW_POWER:-0}" = 1 ]; then
+    printf 'topic write %s/%s/cmd/power\n' "$solar" "$serial" >>"$run/acl"
+  fi
+done
 
 # OpenDTU: its own telemetry, and the commands for it.
 allow "$opendtu" "write $solar/dtu/#" "write $solar/ac/#" "write $solar/dc/#" "write $solar/+/name" \
@@ -68,7 +74,7 @@ for channel in 0 1 2 3 4 5 6; do
 done
 
 # People and home automation: see everything, set what the web page can set.
-allow "$home" "read $zeropower/#" "write $zeropower/set/#" "read $solar/#"
+allow "$home" "read $zeropower/#" "write $zeropower/set/enabled" "write $zeropower/set/target_point_w" "read $solar/#"
 
 allow health "read \$SYS/broker/uptime"
 

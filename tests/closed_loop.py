@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from aiomqtt import Topic
-
 from app.broker import Broker, Handler, Message
 from app.control import Controller, ControlSettings
 from app.inverters.opendtu import OpenDtu, OpenDtuConfig, OpenDtuInverterConfig
@@ -24,29 +22,32 @@ class Wire:
     """Stands where the broker stands: carries messages between driver and simulated OpenDTU, at once."""
 
     house: House
-    handlers: list[tuple[str, Handler]] = field(default_factory=list)
+    handlers: dict[str, list[Handler]] = field(default_factory=dict)
     connected: bool = True
 
     def on_disconnect(self, farewell: Callable[[], None]) -> None:
         """Never happens here."""
 
-    def subscribe(self, topic_filter: str, handler: Handler) -> None:
-        self.handlers.append((topic_filter, handler))
+    def subscribe(self, topic: str, handler: Handler) -> None:
+        self.handlers.setdefault(topic, []).append(handler)
 
     async def publish(self, topic: str, payload: str, **_options: object) -> bool:
         if self.connected:
             _, serial, _, command = topic.split("/")
             self.house.dtu.receive(serial, command, payload)
+            self.deliver(topic, payload)
         return self.connected
 
     def deliver(self, topic: str, payload: str, *, retain: bool = False) -> None:
-        for topic_filter, handler in self.handlers:
-            if Topic(topic).matches(topic_filter):
-                handler(Message(topic, payload.encode(), retain))
+        for handler in self.handlers.get(topic, []):
+            handler(Message(topic, payload.encode(), retain))
 
 
 class ClosedLoop:
-    """A house under control. ``meter_answers``: set to False to lose the grid meter; ``keys``: of every inverter."""
+    """A house under control. ``keys``: of every inverter.
+
+    ``meter_answers``: set to False to lose the grid meter; ``distort``: what the meter makes of a reading.
+    """
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class ClosedLoop:
         self.wire = Wire(self.house)
         self.settings = Settings()
         self.meter_answers = True
+        self.distort: Callable[[Reading], Reading] = lambda reading: reading
         self.decisions: list[Decision] = []
         self._published = self.house.dtu.published
         self._reading: Reading | None = None
@@ -106,7 +108,7 @@ class ClosedLoop:
             self._due_s = now_s + self._interval_s
             sample = self.house.meter.sample
             phases = tuple(Phase(watts) for watts in sample.phases_w[: self._phases])
-            self._reading = Reading(sample.power_w, now_s, UTC_0 + now_s, phases)
+            self._reading = self.distort(Reading(sample.power_w, now_s, UTC_0 + now_s, phases))
         snapshot = Snapshot(
             now_s=now_s,
             utc_s=UTC_0 + now_s,

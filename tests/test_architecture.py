@@ -20,7 +20,7 @@ HOMES = {
     "yaml": {"yamlfile.py"},
     "amqtt": {"simulator/broker.py"},
     "matplotlib": {"simulator/plot.py"},
-    "aiomqtt": {"broker.py", "simulator/opendtu.py"},
+    "aiomqtt": {"broker.py", "mqttconnection.py", "simulator/opendtu.py"},
 }
 ABOVE = {"app.runtime": {"cli.py", "demo.py"}, "app.cli": {"__main__.py"}, "app.demo": {"cli.py"}}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import math
@@ -13,6 +12,7 @@ from typing import Any, cast
 from aiohttp import web
 
 from app.api import guard, links
+from app.api.door import Door
 from app.api.guard import RefusedError, Verdict
 from app.api.links import Link
 from app.api.pages import Pages
@@ -23,7 +23,6 @@ from app.state import TARGET_RANGE_W, SettingsStore
 
 log = logging.getLogger(__name__)
 
-BODY_S = 5.0
 _NOTES = {
     Link.NONE: "",
     Link.EXPIRED: "The link that brought you here has expired, so nothing has changed yet.",
@@ -35,9 +34,16 @@ class Changes:
     """Checks each request against the rules, and only then touches the settings."""
 
     def __init__(
-        self, config: HttpConfig, store: SettingsStore, pages: Pages, *, utc: Callable[[], float] = time.time
+        self,
+        config: HttpConfig,
+        store: SettingsStore,
+        pages: Pages,
+        door: Door,
+        *,
+        utc: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
+        self._door = door
         self._store = store
         self._pages = pages
         self._utc = utc
@@ -49,13 +55,12 @@ class Changes:
             raise RefusedError(400, f"state {state[:40]!r} is not known: use on or off")
         target = guard.safe_redirect(redirect, self._config) if redirect is not None else None
         link = links.check(self._store.signing_key, request.query, now_utc_s=self._utc())
-        verdict = guard.verdict(request.method, request.headers, self._config, signed=link is Link.VALID)
-        if verdict is Verdict.ASK:
-            enabled = self._store.current.enabled
+        if self._door.change(request, signed=link is Link.VALID) is Verdict.ASK:
+            enabled = self._store.current.enabled if self._door.reading_is_free else None
             return self._pages.confirm(enabled=enabled, state=state, redirect=target, note=_NOTES[link])
         if link in (Link.EXPIRED, Link.FORGED) and not guard.is_browser(request.headers):
             raise RefusedError(403, f"the link is {link.value}: open the dashboard again, or leave exp and sig away")
-        if await body(request):
+        if await request.read():
             raise RefusedError(400, "the toggle takes no body: give state and redirect in the URL, as in ?state=on")
         wanted = not self._store.current.enabled if state is None else state == "on"
         settings = self._store.update(enabled=wanted, source=_source(request, link))
@@ -63,10 +68,9 @@ class Changes:
 
     async def settings(self, request: web.Request) -> web.Response:
         """Set `enabled`, `target_point_w` or both."""
-        guard.verdict(request.method, request.headers, self._config)
         if request.content_type != "application/json":
             raise RefusedError(415, f"Content-Type {request.content_type!r} is not read here: send application/json")
-        wanted = parse_settings(await body(request))
+        wanted = parse_settings(await request.read())
         settings = self._store.update(**wanted, source=_source(request, Link.NONE))
         return _settings(settings)
 
@@ -117,15 +121,6 @@ def _one(request: web.Request, name: str) -> str | None:
     if len(values) > 1:
         raise RefusedError(400, f"{name} is there {len(values)} times: give it once")
     return values[0] if values else None
-
-
-async def body(request: web.Request) -> bytes:
-    """The body of a request that changes something. Raises `RefusedError` (408) where it does not come."""
-    try:
-        async with asyncio.timeout(BODY_S):
-            return await request.read()
-    except TimeoutError:
-        raise RefusedError(408, f"the body was not there within {BODY_S:g} s: send it again") from None
 
 
 def _source(request: web.Request, link: Link) -> str:

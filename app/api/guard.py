@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import secrets
+from collections.abc import Mapping
 from enum import Enum
 from urllib.parse import quote, urlsplit
 
@@ -36,15 +36,16 @@ class Verdict(Enum):
 class RefusedError(Exception):
     """The request changes nothing; the text says what is wrong and what to do."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
         self.status = status
+        self.headers = headers or {}
 
 
 def verdict(method: str, headers: Headers, config: HttpConfig, *, signed: bool = False) -> Verdict:
-    """Whether a request may change something. ``signed``: it carries a valid signed link.
+    """Whether a request may change something, but for its token. ``signed``: it carries a valid signed link.
 
-    Raises `RefusedError` with 421 (unknown Host), 403 (prefetch, foreign page) or 401 (token).
+    Raises `RefusedError` with 421 (unknown Host) or 403 (prefetch, foreign page).
     """
     host = _only(headers, "Host")
     if not host_allowed(host, config):
@@ -57,9 +58,12 @@ def verdict(method: str, headers: Headers, config: HttpConfig, *, signed: bool =
         if method == "GET":
             return Verdict.ASK
         raise RefusedError(403, f"{method} from another page is refused: use the controller's own page")
-    if config.token and not bearer_matches(headers, config.token):
-        raise RefusedError(401, "the token is missing or wrong: send the header Authorization: Bearer <http.token>")
     return Verdict.ACT
+
+
+def as_bytes(text: str) -> bytes:
+    """A header's text as bytes; it may hold what is no valid text."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def is_browser(headers: Headers) -> bool:
@@ -91,10 +95,10 @@ def is_same_origin(headers: Headers, config: HttpConfig) -> bool:
     return sender in ours
 
 
-def bearer_matches(headers: Headers, token: str) -> bool:
-    """Whether the request carries the configured token."""
+def bearer(headers: Headers) -> str:
+    """The token that the request carries; empty where it carries none."""
     scheme, _, given = _only(headers, "Authorization").partition(" ")
-    return scheme.lower() == "bearer" and secrets.compare_digest(_bytes(given.strip()), _bytes(token))
+    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 def host_allowed(host: str, config: HttpConfig) -> bool:
@@ -132,10 +136,6 @@ def origin(url: str) -> Origin | None:
     if parts.scheme not in _PORTS or not host or "@" in parts.netloc or not parts.netloc.isascii():
         return None
     return parts.scheme, host, _PORTS[parts.scheme] if port is None else port
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")  # headers may hold what is no valid text
 
 
 def _only(headers: Headers, name: str) -> str:

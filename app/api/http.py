@@ -8,15 +8,18 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from app.api import metrics as exposition
 from app.api.changes import Changes
+from app.api.door import Door
 from app.api.events import HEARTBEAT_S, Events
 from app.api.guard import RefusedError
-from app.api.listener import Listener
+from app.api.listener import ACCEPTED_AT_ONCE, Listener, queue_up, whole
 from app.api.openapi import openapi
 from app.api.pages import Pages
 from app.api.series import Columns, columns
@@ -31,6 +34,7 @@ from app.steptests import StepTests
 log = logging.getLogger(__name__)
 
 MAX_BODY = 4096
+ANSWER_S = 20.0  # for a client to take its answer
 MAX_HISTORY_S = 31 * 86_400.0
 KEEPALIVE_S = 30.0
 _HEADERS = {
@@ -79,11 +83,13 @@ class HttpServer:
         self._clock = clock
         self._utc = utc
         self._pages = Pages()
-        self._changes = Changes(config, store, self._pages, utc=utc)
-        self._tests = StepTestDesk(config, tests or StepTests(()))
+        self._door = Door(config, clock=clock)
+        self._changes = Changes(config, store, self._pages, self._door, utc=utc)
+        self._tests = StepTestDesk(tests or StepTests(()))
         self._events = Events(hub, self._status, heartbeat_s=heartbeat_s)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
 
     @property
     def port(self) -> int:
@@ -106,13 +112,18 @@ class HttpServer:
             shutdown_timeout=2.0,
             lingering_time=1.0,
             auto_decompress=False,
+            logger=_server_log(),
         )
         await runner.setup()
         if runner.server is None:
             raise AssertionError("setup makes the server")
+        self._listener = Listener(runner.server)
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(Listener(runner.server), self._config.host, self._config.port)
+            self._server = await loop.create_server(
+                self._listener, self._config.host, self._config.port, backlog=ACCEPTED_AT_ONCE
+            )
+            queue_up(self._server)
         except BaseException:
             await runner.cleanup()
             raise
@@ -129,28 +140,49 @@ class HttpServer:
 
     def application(self) -> web.Application:
         """The routes, for the server and for tests of them."""
-        app = web.Application(middlewares=[_answer_errors], client_max_size=MAX_BODY)
+        app = web.Application(middlewares=[self._answer], client_max_size=MAX_BODY)
         app.on_response_prepare.append(_add_headers)
+        reading, changing = self._door.reading, self._door.changing
         app.add_routes(
             [
                 web.get("/", self._file),
                 web.get("/web/{name:.+}", self._file),
-                web.get("/api/status", self._get_status),
+                web.get("/api/status", reading(self._get_status)),
                 web.get("/api/toggle", self._changes.toggle, allow_head=False),
                 web.post("/api/toggle", self._changes.toggle),
-                web.put("/api/settings", self._changes.settings),
-                web.post("/api/settings", self._changes.settings),
-                web.get("/api/step-test", self._tests.get),
-                web.post("/api/step-test", self._tests.start),
-                web.delete("/api/step-test", self._tests.cancel),
-                web.get("/api/events", self._events.stream, allow_head=False),
-                web.get("/api/history", self._get_history),
+                web.put("/api/settings", changing(self._changes.settings)),
+                web.post("/api/settings", changing(self._changes.settings)),
+                web.get("/api/step-test", reading(self._tests.get)),
+                web.post("/api/step-test", changing(self._tests.start)),
+                web.delete("/api/step-test", changing(self._tests.cancel)),
+                web.get("/api/events", reading(self._events.stream), allow_head=False),
+                web.get("/api/history", reading(self._get_history)),
                 web.get("/healthz", self._get_health),
-                web.get("/metrics", self._get_metrics),
-                web.get("/openapi.json", self._get_openapi),
+                web.get("/metrics", reading(self._get_metrics)),
+                web.get("/openapi.json", reading(self._get_openapi)),
             ]
         )
         return app
+
+    @web.middleware
+    async def _answer(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Answer whole requests only, and keep the connection until the answer is sent."""
+        try:
+            await whole(request)
+        except (RefusedError, web.HTTPException) as error:
+            return _error(request, error)
+        with self._listener.answering(request.transport) if self._listener is not None else nullcontext():
+            response = await _answered(request, handler)
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await response.prepare(request)
+                    await response.write_eof()
+            except (TimeoutError, ConnectionError):  # it is gone, or takes nothing
+                if request.transport is not None:
+                    request.transport.abort()
+            return response
 
     def _status(self, tick: Tick | None) -> dict[str, Any]:
         return status(tick, self._store.current, now_s=self._clock(), extra_faults=self._faults(), **self._about)
@@ -189,36 +221,44 @@ class HttpServer:
         return _json(openapi(self._about["version"]))
 
 
+def _server_log() -> logging.Logger:
+    """Where aiohttp reports bugs; what is no HTTP is none, and anybody could fill the disk with it."""
+    server_log = logging.getLogger(f"{__name__}.aiohttp")
+    server_log.filters = [lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))]
+    return server_log
+
+
 def _json(data: Any, status: int = 200) -> web.Response:
     return web.Response(
         text=json.dumps(data, allow_nan=False, separators=(",", ":")), status=status, content_type="application/json"
     )
 
 
-@web.middleware
-async def _answer_errors(
+async def _answered(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     try:
         return await handler(request)
-    except RefusedError as refused:
-        response = _json({"error": str(refused)}, refused.status)
-        if refused.status == 401:
-            response.headers["WWW-Authenticate"] = "Bearer"
-        return response
-    except web.HTTPException as error:
-        allowed = error.headers.get("Allow", "")
-        sentence = _SENTENCES.get(error.status, "{method} {path} cannot be answered: check the request")
-        text = sentence.format(method=request.method, path=request.path[:200], allowed=allowed)
-        response = _json({"error": text}, error.status)
-        if allowed:
-            response.headers["Allow"] = allowed
-        return response
-    except ConnectionError:
-        raise
+    except (RefusedError, web.HTTPException) as error:
+        return _error(request, error)
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         return _json({"error": "this request hit a bug in the controller: look at its log and report it"}, 500)
+
+
+def _error(request: web.Request, error: RefusedError | web.HTTPException) -> web.Response:
+    """The answer to a request that is refused."""
+    if isinstance(error, RefusedError):
+        response = _json({"error": str(error)}, error.status)
+        response.headers.update(error.headers)
+        return response
+    allowed = error.headers.get("Allow", "")
+    sentence = _SENTENCES.get(error.status, "{method} {path} cannot be answered: check the request")
+    text = sentence.format(method=request.method, path=request.path[:200], allowed=allowed)
+    response = _json({"error": text}, error.status)
+    if allowed:
+        response.headers["Allow"] = allowed
+    return response
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:

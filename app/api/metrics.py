@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from app.api.families import FAMILIES
 from app.api.status import age_s, all_faults, number
-from app.model import Fault, GatewayState, InverterState, MeterState, Mode, Panel, PriceState, Settings, Tick
+from app.model import (
+    Excursions,
+    Fault,
+    GatewayState,
+    InverterState,
+    MeterState,
+    Mode,
+    Panel,
+    PriceState,
+    Settings,
+    Tick,
+)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "zero_export_"
 _JOULES_PER_WH = 3600.0
 _JOULES_PER_KWH = 3.6e6
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 Labels = dict[str, str]
 Sample = tuple[str, Labels, float | bool | None]
@@ -20,16 +33,20 @@ Sample = tuple[str, Labels, float | bool | None]
 def metrics(
     tick: Tick | None,
     settings: Settings,
+    dropped: Mapping[str, int] = NOTHING,
+    /,
     *,
     now_s: float,
     version: str,
     site: str,
     extra_faults: tuple[Fault, ...] = (),
 ) -> str:
-    """The exposition of one tick, families in the order of `FAMILIES`."""
+    """The exposition of one tick, families in the order of `FAMILIES`. ``dropped``: MQTT messages by source."""
     found: dict[str, dict[str, str]] = {}  # by family and series: a series may be there only once
     faults = all_faults(tick, now_s=now_s, extra=extra_faults)
-    for name, labels, value in _samples(tick, settings, faults, now_s, {"site": site, "version": version}):
+    samples = list(_samples(tick, settings, faults, now_s, {"site": site, "version": version}))
+    samples += [("mqtt_dropped_messages_total", {"source": source}, count) for source, count in dropped.items()]
+    for name, labels, value in samples:
         known = number(value, digits=6)
         if known is not None:
             series = f"{PREFIX}{name}{_labels(labels)}"
@@ -54,6 +71,8 @@ def _samples(
         return
     dead_times = dict(tick.decision.dead_times)
     yield from _site(tick, now_s)
+    if tick.excursions is not None:
+        yield from _excursions(tick.excursions)
     yield from _meter(tick.snapshot.meter, now_s)
     for state in tick.snapshot.inverters:
         yield from _inverter(state, now_s, dead_times.get(state.serial))
@@ -85,6 +104,19 @@ def _site(tick: Tick, now_s: float) -> Iterator[Sample]:
     yield "pid_d_watts", {}, decision.trim_d_w
 
 
+def _excursions(account: Excursions) -> Iterator[Sample]:
+    yield "excursion_seconds", {}, account.current_s
+    yield "excursions_total", {}, account.total
+    yield "excursions_over_60_seconds_total", {}, account.over_60_s
+    yield "excursions_in_10_minutes", {}, account.in_10_min
+    yield "excursions_in_24_hours", {}, account.in_24_h
+    yield "excursions_today", {}, account.today
+    yield "excursion_longest_today_seconds", {}, account.longest_today_s
+    yield "excursion_worst_today_watts", {}, account.worst_today_w
+    yield "export_beyond_today_joules", {}, account.beyond_today_wh * _JOULES_PER_WH
+    yield "grid_unknown_today_seconds", {}, account.unknown_today_s
+
+
 def _meter(meter: MeterState, now_s: float) -> Iterator[Sample]:
     reading = meter.reading
     if reading is None:
@@ -107,6 +139,7 @@ def _inverter(state: InverterState, now_s: float, dead_time_s: float | None) -> 
     yield "inverter_enabled", labels, state.enabled
     yield "inverter_reachable", labels, state.reachable
     yield "inverter_producing", labels, state.producing
+    yield "inverter_guarded", labels, state.guarded
     yield "inverter_age_seconds", labels, age_s(state.power_at_s, now_s)
     yield "inverter_power_watts", labels, ac.power_w
     yield "inverter_dc_power_watts", labels, ac.dc_power_w

@@ -5,34 +5,55 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
+from app.api.rivals import Rivals
 from app.broker import Broker, Message
 from app.hub import Hub
-from app.model import Settings, Tick
+from app.model import Fault, Settings, Tick
+from app.seldom import Seldom
 from app.state import SettingsStore
 
 log = logging.getLogger(__name__)
 
 _WORDS = {"on": True, "1": True, "true": True, "off": False, "0": False, "false": False}
 STATE_INTERVAL_S = 5.0
+OBEY_INTERVAL_S = 0.2  # of a flood of commands the newest is obeyed, so often
+BAD_INPUT_S = 3600.0
 
 
 class MqttSurface:
-    """Publishes under ``<prefix>/state…`` and listens on ``<prefix>/set/…``."""
+    """Publishes under ``<prefix>/state…`` and listens on ``<prefix>/set/…``. ``dropped`` counts what it cannot use."""
 
     def __init__(
         self, broker: Broker, prefix: str, hub: Hub, store: SettingsStore, describe: Callable[[Tick], dict[str, Any]]
     ) -> None:
         self._broker, self._prefix, self._hub, self._store = broker, prefix, hub, store
         self._describe = describe
+        self._bad = 0
+        self._seldom = Seldom(BAD_INPUT_S)
         self._published: dict[str, str] = {}
-        self._clearing: set[asyncio.Task[bool]] = set()
+        self._waiting: dict[str, bool | float] = {}
+        self._to_clear: dict[str, bytes] = {}
+        self._kept: dict[str, bytes] = {}
+        self._obeying: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        broker.subscribe(f"{prefix}/set/+", self._on_set)
+        self._rivals = Rivals(broker, prefix)
+        for key in ("enabled", "target_point_w"):
+            broker.subscribe(f"{prefix}/set/{key}", self._on_set)
         broker.on_connect(self._greet)
         store.on_change(self._on_change)
+
+    @property
+    def dropped(self) -> int:
+        """How many messages could not be used."""
+        return self._bad + self._rivals.dropped
+
+    def faults(self) -> tuple[Fault, ...]:
+        """Whether another controller works on our topics."""
+        return self._rivals.faults()
 
     async def run(self) -> None:
         """Publish what changed with every tick, and the whole state every few seconds."""
@@ -44,10 +65,8 @@ class MqttSurface:
                     continue
                 decision = tick.decision
                 await self._retain("state/enabled", _on_off(tick.snapshot.settings))
-                if decision.grid_w is not None:
-                    await self._retain("state/grid_power", f"{decision.grid_w:.1f}")
-                if decision.limit_w is not None:
-                    await self._retain("state/limit", f"{decision.limit_w:.1f}")
+                await self._retain("state/grid_power", _number(decision.grid_w))
+                await self._retain("state/limit", _number(decision.limit_w))
                 if tick.snapshot.now_s >= whole_due_s or self._changed.is_set():
                     whole_due_s = tick.snapshot.now_s + STATE_INTERVAL_S
                     self._changed.clear()
@@ -63,6 +82,7 @@ class MqttSurface:
         await self._retain("state/enabled", _on_off(self._store.current))
 
     async def _retain(self, topic: str, payload: str) -> None:
+        """Keep a value at the broker; an empty one is unknown, and removes what it keeps."""
         if self._published.get(topic) == payload:
             return
         if await self._broker.publish(f"{self._prefix}/{topic}", payload, retain=True):
@@ -72,35 +92,64 @@ class MqttSurface:
         self._changed.set()
 
     def _on_set(self, message: Message) -> None:
-        if not message.payload:
+        """Note what is wanted; it is obeyed and cleared within the next moment."""
+        topic, payload = message.topic, message.payload
+        if not payload:
             return
-        key = message.topic.rsplit("/", 1)[1]
-        text = message.payload[:64].decode("utf-8", errors="replace").strip()
-        try:
-            if key == "enabled":
-                self._store.update(enabled=_switch(text), source="MQTT")
-            elif key == "target_point_w":
-                self._store.update(target_point_w=_watts(text), source="MQTT")
-            else:
-                log.warning("MQTT: %s is no setting; use set/enabled or set/target_point_w", message.topic)
-        except ValueError as error:
-            log.warning("MQTT: %s: %s; nothing changed", message.topic, error)
-        task = asyncio.get_running_loop().create_task(self._broker.publish(message.topic, "", qos=1, retain=True))
-        self._clearing.add(task)
-        task.add_done_callback(self._clearing.discard)
+        if not (message.retain and self._kept.get(topic) == payload):  # else it is obeyed already, and was not cleared
+            key = topic.rpartition("/")[2]
+            try:
+                self._waiting[key] = _switch(payload) if key == "enabled" else _watts(payload)
+            except ValueError as error:
+                self._drop(topic, error)
+        self._to_clear[topic] = payload
+        if self._obeying is None or self._obeying.done():
+            self._obeying = asyncio.get_running_loop().create_task(self._obey())
+
+    async def _obey(self) -> None:
+        while self._waiting or self._to_clear:
+            waiting, self._waiting = self._waiting, {}
+            to_clear, self._to_clear = self._to_clear, {}
+            for key, value in waiting.items():
+                try:
+                    self._store.update(**{key: value}, source="MQTT")  # type: ignore[arg-type]
+                except ValueError as error:
+                    self._drop(key, error)
+            for topic, payload in to_clear.items():
+                cleared = await self._broker.publish(topic, "", qos=1, retain=True)
+                self._kept |= {topic: b"" if cleared else payload}
+            await asyncio.sleep(OBEY_INTERVAL_S)
+
+    def _drop(self, topic: str, error: ValueError) -> None:
+        self._bad += 1
+        if self._seldom.due(topic):
+            log.warning("MQTT: %s: %s; nothing changed", topic, error)
 
 
-def _switch(text: str) -> bool:
-    if text.lower() not in _WORDS:
+def _text(payload: bytes) -> str:
+    return payload[:40].decode("utf-8", errors="replace").strip()
+
+
+def _switch(payload: bytes) -> bool:
+    text = _text(payload)
+    if text.lower() not in _WORDS or len(payload) > 40:
         raise ValueError(f"{text!r} is not one of on, off, 1, 0, true, false")
     return _WORDS[text.lower()]
 
 
-def _watts(text: str) -> float:
+def _watts(payload: bytes) -> float:
+    text = _text(payload)
     try:
-        return float(text)
+        value = float(text) if len(payload) <= 40 and "_" not in text else math.nan  # Python would read 1_000
+        if math.isfinite(value):
+            return value
     except ValueError:
-        raise ValueError(f"{text!r} is not a number of watts") from None
+        pass
+    raise ValueError(f"{text!r} is not a number of watts")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
 
 
 def _on_off(settings: Settings) -> str:

@@ -44,13 +44,16 @@ class Pages:
             return web.Response(status=304, headers=headers)
         return web.Response(body=found.body, content_type=found.content_type, charset="utf-8", headers=headers)
 
-    def confirm(self, *, enabled: bool, state: str | None, redirect: str | None, note: str) -> web.Response:
-        """A page whose button sets the state that the link asked for, or else the opposite of what is."""
-        wanted = state or ("off" if enabled else "on")
-        query = {"state": wanted} | ({"redirect": redirect} if redirect else {})
+    def confirm(self, *, enabled: bool | None, state: str | None, redirect: str | None, note: str) -> web.Response:
+        """A page whose button sets the state that the link asked for, or else the opposite of what is.
+
+        ``enabled`` None is kept from who looks: without a state in the link, the button flips it.
+        """
+        wanted = state or (None if enabled is None else "off" if enabled else "on")
+        query = ({"state": wanted} if wanted else {}) | ({"redirect": redirect} if redirect else {})
         text = self._confirm.substitute(
-            now="on" if enabled else "off",
-            wanted=wanted,
+            now="" if enabled is None else f"It is {'on' if enabled else 'off'} now.",
+            wanted=wanted or "over",
             note=escape(note),
             query=escape(urlencode(query)),
             back=escape(redirect or "../"),

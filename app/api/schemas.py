@@ -97,6 +97,10 @@ def schemas() -> dict[str, Json]:
             "additionalProperties": False,
         },
         "Fault": record(key=TEXT, text=TEXT, next_step=TEXT, since=optional("string", "ISO 8601, UTC")),
+        "Excursions": _excursions(),
+        "Excursion": record(
+            began=optional("string", "ISO 8601, UTC"), length_s=number("s"), worst_w=number("W beyond what is allowed")
+        ),
         "Ages": record(
             tick_s=number("since the control loop last turned"),
             meter_s=number("of the meter reading"),
@@ -126,6 +130,7 @@ def _status() -> Json:
         price=maybe("Price"),
         broker_connected=optional("boolean"),
         step_test=maybe("StepTest"),
+        excursions=maybe("Excursions"),
         faults=many(ref("Fault")),
         ages=ref("Ages"),
         site=TEXT,
@@ -176,6 +181,9 @@ def _inverter() -> Json:
         rssi_dbm=number("radio signal"),
         panels=many(ref("Panel")),
         note=optional("string", "a remark of the driver"),
+        guarded=FLAG | {"description": "the broker lowers it if this controller dies"},
+        foreign=optional("string", "the last command to it that was not ours"),
+        foreign_age_s=number("since then"),
     )
 
 
@@ -202,6 +210,28 @@ def _gateway() -> Json:
         temperature_c=number("°C"),
         heap_free_b=number("bytes"),
         fault=optional("string"),
+    )
+
+
+def _excursions() -> Json:
+    count: Json = {"type": "integer", "minimum": 0}
+    return record(
+        over_w=number("counted: export by more than so much beyond what is allowed"),
+        longer_s=number("for at least so long"),
+        current_s=number("beyond by now: 0 while it is not, null while that is unknown"),
+        today=count | {"description": "that began today, local time"},
+        today_over_60_s=count,
+        longest_today_s=number("s"),
+        worst_today_w=number("most beyond what is allowed"),
+        beyond_today_wh=number("all energy beyond what is allowed, however short"),
+        unknown_today_s=number("for how long the grid power was unknown while a bound was in force"),
+        in_10_min=count,
+        in_24_h=count,
+        total=count,
+        over_60_s=count,
+        longest_s=number("of all"),
+        since=optional("string", "when counting began; ISO 8601, UTC"),
+        last=maybe("Excursion"),
     )
 
 

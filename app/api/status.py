@@ -8,6 +8,8 @@ from typing import Any
 
 from app.model import (
     Decision,
+    Excursion,
+    Excursions,
     Fault,
     GatewayState,
     InverterState,
@@ -51,6 +53,7 @@ def status(
         "price": _price(snapshot.price) if snapshot and snapshot.price else None,
         "broker_connected": snapshot.broker_connected if snapshot else None,
         "step_test": step_test(decision.step_test),
+        "excursions": _excursions(tick.excursions) if tick and tick.excursions else None,
         "faults": [_fault(fault) for fault in all_faults(tick, now_s=now_s, extra=extra_faults)],
         "ages": _ages(snapshot, now_s),
         "site": site,
@@ -62,7 +65,7 @@ def status(
 def all_faults(tick: Tick | None, *, now_s: float, extra: tuple[Fault, ...] = ()) -> tuple[Fault, ...]:
     """The faults of a tick and of everything outside it, each key once, a stalled loop first."""
     found: dict[str, Fault] = {}
-    for fault in (*_stalled(tick, now_s), *(tick.decision.faults if tick else ()), *extra):
+    for fault in (*_stalled(tick, now_s), *(tick.faults if tick else ()), *extra):
         found.setdefault(fault.key, fault)
     return tuple(found.values())
 
@@ -173,6 +176,9 @@ def _inverter(state: InverterState, now_s: float, dead_time_s: float | None) -> 
         "rssi_dbm": number(state.rssi_dbm),
         "panels": [_panel(panel) for panel in state.panels],
         "note": state.note,
+        "guarded": state.guarded,
+        "foreign": state.foreign,
+        "foreign_age_s": age_s(state.foreign_at_s, now_s),
     }
 
 
@@ -210,6 +216,31 @@ def _price(price: PriceState) -> dict[str, Any]:
         "valid_until_utc": iso(price.valid_until_utc_s),
         "fault": price.fault,
     }
+
+
+def _excursions(account: Excursions) -> dict[str, Any]:
+    return {
+        "over_w": number(account.over_w),
+        "longer_s": number(account.longer_s),
+        "current_s": number(account.current_s),
+        "today": account.today,
+        "today_over_60_s": account.today_over_60_s,
+        "longest_today_s": number(account.longest_today_s),
+        "worst_today_w": number(account.worst_today_w),
+        "beyond_today_wh": number(account.beyond_today_wh),
+        "unknown_today_s": number(account.unknown_today_s),
+        "in_10_min": account.in_10_min,
+        "in_24_h": account.in_24_h,
+        "total": account.total,
+        "over_60_s": account.over_60_s,
+        "longest_s": number(account.longest_s),
+        "since": iso(account.since_utc_s),
+        "last": _excursion(account.last) if account.last is not None else None,
+    }
+
+
+def _excursion(last: Excursion) -> dict[str, Any]:
+    return {"began": iso(last.began_utc_s), "length_s": number(last.length_s), "worst_w": number(last.worst_w)}
 
 
 def step_test(report: StepTestReport | None) -> dict[str, Any] | None:

@@ -34,6 +34,7 @@ class Commissioning:
         self._goal: Goal | None = None
         self._turn_s: float | None = None  # when the last turn was
         self._told = False
+        self.wrong_sign = False  # the last test that saw a step says that the meter counts the wrong way round
 
     def step(self, snapshot: Snapshot, goal: Goal) -> Turn | None:
         """The turn of the test; None where the law has it."""
@@ -73,6 +74,8 @@ class Commissioning:
         if report is None or report.result is None or self._told:
             return None
         self._told = True
+        if report.result.sign:
+            self.wrong_sign = report.result.sign < 0
         dead_time_s = usable_dead_time_s(report.result)
         return None if dead_time_s is None else (report.serial, dead_time_s)
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.control.allocate import Limits, Ranged, Unit, spread
+from app.control.allocate import Limits, Unit
 from app.control.commissioning import Commissioning
 from app.control.deadtime import DeadTime
 from app.control.delivery import Delivery
+from app.control.failsafe import fail_safe_limits, wills
 from app.control.faults import FaultBook
 from app.control.inverter import RADIO_SLOT_S
 from app.control.observer import Observer
 from app.control.phases import PhaseRegulators
+from app.control.plausibility import Plausibility
+from app.control.polarity import Polarity
 from app.control.policy import Goal, goal
 from app.control.regulate import Regulation, Regulator
-from app.control.safety import Freshness, Ladder, Trust
+from app.control.safety import Freshness, Ladder, Trust, wrong_sign
 from app.control.settings import ControlSettings
 from app.control.standby import Standby, is_off
-from app.model import Command, Decision, InverterState, Mode, Reading, Snapshot, Switch
+from app.model import Command, Decision, InverterState, Mode, Progress, Reading, Snapshot, Switch
 
 FOLLOW_UP_S = 4.0  # the first reading after a step shows part of it: so long a second command may follow the first
 
@@ -31,9 +34,11 @@ class Controller:
         self._observer = Observer(settings)
         law = PhaseRegulators if settings.phases == "each" else Regulator
         self._regulator: Regulator | PhaseRegulators = law(settings, self._observer)
+        self._plausibility = Plausibility(settings)
         self._delivery = Delivery()
         self._faults = FaultBook()
         self._commissioning = Commissioning(settings)
+        self._polarity = Polarity()
         self._serials: tuple[str, ...] = ()
         self._ladder: Ladder | None = None
         self._start_s = 0.0
@@ -47,21 +52,43 @@ class Controller:
         if self._ladder is None:
             self._start_s = snapshot.now_s
             self._ladder = Ladder(self._settings, snapshot.now_s)
+        snapshot = self._believed(snapshot)
         self._observer.update(snapshot.inverters, snapshot.meter.reading, snapshot.meter.interval_s)
         fresh = self._ladder.assess(snapshot.meter, snapshot.now_s)
+        if self._commissioning.wrong_sign and snapshot.step_test is None:
+            fresh = wrong_sign(fresh)
         units = self._units(snapshot)
+        own_test = None if snapshot.step_test is not None else self._polarity.test(snapshot.now_s, snapshot.inverters)
+        if own_test is not None:
+            snapshot = replace(snapshot, step_test=own_test)
         resend = self._unconfirmed(snapshot, units)
         decision = self._decide(snapshot, fresh, units, resend)
         decision = self._switch(snapshot, fresh, units, decision)
+        self._polarity.observe(snapshot.now_s, fresh, decision.error_w, units)
+        return self._finish(snapshot, fresh, decision, own=own_test is not None)
+
+    def _believed(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with the last reading that can be believed."""
+        meter = self._plausibility.judge(snapshot.meter, snapshot.inverters)
+        return snapshot if meter is snapshot.meter else replace(snapshot, meter=meter)
+
+    def _finish(self, snapshot: Snapshot, fresh: Freshness, decision: Decision, *, own: bool) -> Decision:
+        """Add what is wrong, what is known, and what the broker is to do. ``own``: nobody asked for the step test."""
         faults = self._faults.update(snapshot, fresh, decision, self._delivery, self._observer)
         self._serials = tuple(state.serial for state in snapshot.inverters if state.enabled)
-        dead_times = tuple((serial, known.likely_s) for serial, known in self.learned.items())
-        if faults:
-            decision = replace(decision, faults=faults)
-        report, measured = self._commissioning.close(snapshot, decision), self._commissioning.measured()
+        report = self._commissioning.close(snapshot, replace(decision, faults=faults))
+        measured = self._commissioning.measured()
         if measured is not None:
             self._observer[measured[0]].dead_time = DeadTime(self._settings.dead_time_s, measured[1])
-        return replace(decision, dead_times=dead_times, step_test=report)
+        if own and report is not None and report.state is not Progress.RUNNING:
+            self._polarity.over(proven=report.result is not None and report.result.sign > 0)
+        return replace(
+            decision,
+            faults=faults,
+            dead_times=tuple((serial, known.likely_s) for serial, known in self.learned.items()),
+            step_test=None if own else report,
+            wills=wills(snapshot, decision, self._settings.fail_safe_w),
+        )
 
     @property
     def learned(self) -> dict[str, DeadTime]:
@@ -114,12 +141,12 @@ class Controller:
     ) -> Decision:
         """Lower every inverter to its share of the fail-safe budget; never raise one on the way."""
         self._regulator.forget(snapshot.now_s, failed=True)
-        shares = fail_safe_limits(units, self._settings.fail_safe_w)
+        shares = fail_safe_limits(units, snapshot.inverters, self._settings.fail_safe_w)
         commands = []
         for unit in units:
             limit_w = min(shares[unit.serial], unit.ceiling_w)
             if unit.limit_w is None or limit_w < unit.limit_w - 0.05 or unit.serial in resend:
-                commands.append(Command(unit.serial, limit_w, f"fail-safe: {fresh.reason}", urgent=True))
+                commands.append(Command(unit.serial, limit_w, f"fail-safe: {fresh.reason}"))
         return self._report(snapshot, fresh, Mode.FAIL_SAFE, fresh.reason, commands, aim.target_w)
 
     # -- regulation ----------------------------------------------------------------------------------
@@ -273,11 +300,6 @@ class Controller:
             trim_i_w=result.terms.i_w if result is not None else None,
             trim_d_w=result.terms.d_w if result is not None else None,
         )
-
-
-def fail_safe_limits(units: Sequence[Ranged], budget_w: float | None) -> Limits:
-    """Each inverter's share of the site's fail-safe budget; its minimum where there is no budget."""
-    return spread(units, sum(unit.min_w for unit in units) if budget_w is None else budget_w)
 
 
 def _sum(values: Sequence[float | None]) -> float | None:

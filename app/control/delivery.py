@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from app.model import InverterState
 
-RESEND_S = 30.0  # repeats of one value sooner than this can silence a Hoymiles inverter
+RADIO_S, RADIO_EACH_S = 1.5, 2.0  # what OpenDTU shows later than this after a limit would show it, had it arrived
+RESEND_S, RESEND_EACH_S = 6.5, 1.5  # from a limit to its repetition
+RESEND_UNSEEN_S, RESEND_UNSEEN_EACH_S = 30.0, 2.5  # where OpenDTU shows nothing: a repetition can silence an inverter
 
 
 @dataclass(slots=True)
@@ -39,7 +41,12 @@ class Delivery:
         while len(watch.sent) > 1 and any(_shows(state, at_s, limit_w) for at_s, limit_w in list(watch.sent)[:-1]):
             watch.sent.popleft()  # that one, or a later one, has arrived: the gateway is only behind
             watch.first_s = watch.sent[0][0]
-        return now_s - watch.sent[-1][0] > RESEND_S + 2.5 * fleet
+        sent_s = watch.sent[-1][0]
+        looked = (
+            shows_limits(state) and watch.echo_s is not None and watch.echo_s - sent_s > RADIO_S + RADIO_EACH_S * fleet
+        )
+        first_s, each_s = (RESEND_S, RESEND_EACH_S) if looked else (RESEND_UNSEEN_S, RESEND_UNSEEN_EACH_S)
+        return now_s - sent_s > first_s + each_s * fleet
 
     def unanswered_s(self, serial: str, now_s: float) -> float:
         """How long this inverter's commands have been going while the gateway showed no acknowledgement.
@@ -50,6 +57,11 @@ class Delivery:
         if watch is None:
             return 0.0
         return max(0.0, (now_s if watch.echo_s is None else watch.echo_s) - watch.first_s)
+
+
+def shows_limits(state: InverterState) -> bool:
+    """Whether the gateway can show a limit: OpenDTU shows 0 until it knows the rated power."""
+    return bool(state.acked_pct or state.acked_w)
 
 
 def acknowledged(state: InverterState) -> bool:

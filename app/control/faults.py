@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from app.control.delivery import Delivery
+from app.control.delivery import Delivery, shows_limits
+from app.control.failsafe import may_feed_w
 from app.control.observer import Observer
 from app.control.safety import NEEDS_PHASES, Freshness, Trust
 from app.control.standby import FEEDS_W
 from app.model import Decision, Fault, InverterState, Mode, PriceState, Snapshot
 
-UNANSWERED_S = 45.0
+UNANSWERED_S, UNANSWERED_EACH_S = 20.0, 4.0
+UNMET_S, UNMET_EACH_S = 45.0, 5.0  # a freshly booted OpenDTU shows no limit in watts until it knows the rated power
 NOT_SWITCHED_S = 45.0
-PATIENCE_S = {"broker": 3.0, "price": 15.0, "export": 30.0}  # a first answer, and a cut, take a moment: no fault
+PATIENCE_S = {"broker": 2.0, "price": 15.0, "export": 30.0, "unguarded": 20.0}  # what takes a moment is no fault
 UNEXPLAINED_W = 50.0  # export of at least this much beyond the target
-DAYLIGHT_W = 20.0  # an inverter that went silent at more than this did not fall asleep
+CONFLICT_S = 60.0  # a command that was not ours is told of for so long
 
 
 class FaultBook:
@@ -32,26 +34,20 @@ class FaultBook:
             *_meter(fresh, decision),
             *_links(snapshot),
             *(f for s in snapshot.inverters for f in _inverter(s, snapshot, delivery, observer)),
+            *(f for s in snapshot.inverters if s.enabled for f in _command_path(s, snapshot, decision)),
             *_minimum(snapshot, decision),
             *_price(snapshot.price),
         ]
         begun = (snapshot.now_s, snapshot.utc_s)
         self._since = {fault.key: self._since.get(fault.key, begun) for fault in found}
-        lasting = [f for f in found if snapshot.now_s - self._since[f.key][0] >= PATIENCE_S.get(f.key, 0.0)]
+        lasting = [f for f in found if snapshot.now_s - self._since[f.key][0] >= PATIENCE_S.get(_kind(f.key), 0.0)]
         return tuple(replace(fault, since_utc_s=self._since[fault.key][1]) for fault in lasting)
 
 
 def _meter(fresh: Freshness, decision: Decision) -> Iterator[Fault]:
     if fresh.trust is Trust.FAIL_SAFE:
-        yield Fault(
-            "meter",
-            f"{_capital(fresh.reason)}. {_consequence(decision)}"
-            if not fresh.reason.startswith(NEEDS_PHASES)
-            else f"{fresh.reason}. {_consequence(decision)}",
-            "Use a meter of three phases, or set control.phases: net."
-            if fresh.reason.startswith(NEEDS_PHASES)
-            else "Check the meter's power and network, then run: zero-export doctor meter",
-        )
+        reason = fresh.reason if fresh.reason.startswith(NEEDS_PHASES) else _capital(fresh.reason)
+        yield Fault("meter", f"{reason}. {_consequence(decision)}", fresh.next_step)
     elif fresh.reason and fresh.age_s is not None:
         yield Fault(
             "meter",
@@ -85,10 +81,10 @@ def _links(snapshot: Snapshot) -> Iterator[Fault]:
 def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, observer: Observer) -> Iterator[Fault]:
     if not state.enabled:
         return
-    if state.reachable is False and (state.ac.power_w or 0.0) > DAYLIGHT_W and state.power_at_s is not None:
+    if may_feed_w(state):
         yield Fault(
             f"unreachable:{state.serial}",
-            f"{state.name} cannot be reached; it may still be producing {state.ac.power_w:.0f} W.",
+            f"{state.name} cannot be reached; it may still be producing {may_feed_w(state):.0f} W.",
             "Check the radio link between OpenDTU and the inverter.",
         )
     if state.reachable and _unanswered(state, snapshot, delivery):
@@ -96,7 +92,7 @@ def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, obse
             f"unanswered:{state.serial}",
             f"{state.name} has not acknowledged its limits for "
             f"{delivery.unanswered_s(state.serial, snapshot.now_s):.0f} s.",
-            "Check in OpenDTU that commands are enabled and the radio link is good; check the broker's ACL.",
+            "Check the radio link in OpenDTU, that it accepts commands, and that its login may read the cmd topics.",
         )
     if state.reachable and _still_feeds(state, snapshot.now_s):
         yield Fault(
@@ -104,12 +100,39 @@ def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, obse
             f"{state.name} was switched off and still feeds {state.ac.power_w:.0f} W.",
             "Check that the broker lets us write cmd/power (OPENDTU_ALLOW_POWER=1 in the stack), and the radio link.",
         )
-    if observer[state.serial].disobeyed:
+    if observer[state.serial].obedience.broken:
         yield Fault(
             f"disobeyed:{state.serial}",
             f"{state.name} produces more than its limit; the limit is sent again.",
             "If this stays, restart the inverter from OpenDTU.",
         )
+
+
+def _command_path(state: InverterState, snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
+    """Commands that others send, that the broker keeps to itself, or that nobody would send if we died."""
+    if state.foreign_at_s is not None and snapshot.now_s - state.foreign_at_s < CONFLICT_S:
+        yield Fault(
+            f"conflict:{state.serial}",
+            f"Somebody else commands {state.name} ({state.foreign}); our limit is sent again.",
+            "Stop the other controller, or OpenDTU-OnBattery's own limiter; remove retained messages below cmd/.",
+        )
+    if state.undelivered_since_s is not None:
+        yield Fault(
+            f"undelivered:{state.serial}",
+            f"The broker takes the limits for {state.name} and passes them on to nobody.",
+            "Its access rules (ACL) must let the user mqtt.username write cmd/limit_nonpersistent_absolute.",
+        )
+    wanted = any(will.serial == state.serial for will in decision.wills)
+    if snapshot.dead_man and wanted and not state.guarded and snapshot.broker_connected:
+        yield Fault(
+            f"unguarded:{state.serial}",
+            f"The broker does not hold the dead-man limit of {state.name}: if this controller dies, its limit stays.",
+            "Check max_connections and the access rules of the broker, and its log.",
+        )
+
+
+def _kind(key: str) -> str:
+    return key.partition(":")[0]
 
 
 def _still_feeds(state: InverterState, now_s: float) -> bool:
@@ -121,7 +144,8 @@ def _still_feeds(state: InverterState, now_s: float) -> bool:
 
 def _unanswered(state: InverterState, snapshot: Snapshot, delivery: Delivery) -> bool:
     """Whether a command and its repetition had the time to arrive: on one radio, each limit takes two seconds."""
-    return delivery.unanswered_s(state.serial, snapshot.now_s) > UNANSWERED_S + 5.0 * len(snapshot.inverters)
+    first_s, each_s = (UNANSWERED_S, UNANSWERED_EACH_S) if shows_limits(state) else (UNMET_S, UNMET_EACH_S)
+    return delivery.unanswered_s(state.serial, snapshot.now_s) > first_s + each_s * len(snapshot.inverters)
 
 
 def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
@@ -133,7 +157,8 @@ def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
     at_minimum = decision.limit_w is not None and decision.limit_w <= minimum_w + 1.0
     if not exporting or decision.grid_w is None or decision.target_w is None:
         return
-    if enabled and at_minimum and decision.load_w is not None and decision.load_w < minimum_w:
+    others_feed = decision.pv_w is not None and -decision.grid_w > decision.pv_w + UNEXPLAINED_W
+    if enabled and at_minimum and decision.load_w is not None and decision.load_w < minimum_w and not others_feed:
         yield Fault(
             "minimum",
             f"The house takes less than the inverters' minimum of {minimum_w:.0f} W: the rest is exported.",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from app.control.deadtime import CANDIDATES_S, DeadTime
 from app.control.household import SMALLEST_STEP_W, Span
+from app.control.obedience import Obedience
 from app.control.settings import ControlSettings
 from app.control.trajectory import Anchor, Sent, Trajectory
 from app.model import InverterState
@@ -31,7 +32,7 @@ class InverterModel:
         self._data_seq = -1
         self._sent_s: float | None = None
         self._powered_s: float | None = None
-        self._above = 0
+        self.obedience = Obedience()
         self._sky_w_per_s = SKY_PER_S * state.max_w
         self._seen_s = float("-inf")  # the meter has shown the commands on air until then come into force
         self.cut_s = float("-inf")  # when the last command went on air, if it lowers the limit
@@ -53,6 +54,7 @@ class InverterModel:
             on_air_s = max(state.commanded_at_s, radio_free_s) if waiting is None else waiting.on_air_s
             radio_free_s = max(radio_free_s, on_air_s + RADIO_SLOT_S)
             self.path.send(Sent(state.commanded_at_s, on_air_s, state.commanded_w))
+            self.obedience.send(on_air_s, state.commanded_w)
             lowered = self.limit_w is None or state.commanded_w < self.limit_w
             self.cut_s = on_air_s if lowered else float("-inf")
             self.limit_w = state.commanded_w
@@ -62,6 +64,8 @@ class InverterModel:
         if state.data_seq != self._data_seq and state.power_at_s is not None and state.ac.power_w is not None:
             self._data_seq = state.data_seq
             self._report(state.power_at_s, max(0.0, state.ac.power_w))
+            if self.obedience.report(state.power_at_s, state.ac.power_w):
+                self._lose_limit()
         return radio_free_s
 
     def _switch(self, state: InverterState, on_air_s: float) -> None:
@@ -69,12 +73,18 @@ class InverterModel:
         limit_w = (self._max_w if state.commanded_w is None else state.commanded_w) if state.power_on else 0.0
         if limit_w != self.limit_w and self.limit_w is not None and state.powered_at_s is not None:
             self.path.send(Sent(state.powered_at_s, on_air_s, limit_w))
+            self.obedience.send(on_air_s, limit_w)
             self.limit_w = limit_w
 
     @property
     def settled(self) -> bool:
         """No command is in flight and power is known."""
         return self.path.last is not None and not self.path.pending()
+
+    def accuse(self, at_s: float) -> None:
+        """Some inverter does not hold its limit, by the meter: where it is this one, its limit is lost."""
+        if self.obedience.accuse(at_s):
+            self._lose_limit()
 
     @property
     def rise_w_per_s(self) -> float:
@@ -94,11 +104,6 @@ class InverterModel:
             return False
         limits = [sent.limit_w for sent in self.path.pending()]
         return last.bound if not limits else last.bound or self.path.given_w(limits[-1]) <= last.power_w
-
-    @property
-    def disobeyed(self) -> bool:
-        """Power has stayed above the limit: the inverter does not hold it."""
-        return self._above >= 2
 
     def span(self, from_s: float, to_s: float) -> Span:
         """The least and the most that its mean power can have been within a span of time."""
@@ -249,7 +254,6 @@ class InverterModel:
             moved_w_per_s = abs(power_w - proven.power_w) / (at_s - proven.at_s)
             self._sky_w_per_s = max(moved_w_per_s, 0.7 * self._sky_w_per_s, CALM_SKY_PER_S * self._max_w)
         path.anchor(Anchor(at_s, power_w, in_force_w, through_s, bound))
-        self._judge_obedience(power_w, in_force_w, changed=bool(sent))
 
     def _shown(self, power_w: float, in_force_w: float | None, possible: Sequence[Sent]) -> Sent | None:
         """The command whose very limit a report shows, and no other one's."""
@@ -272,16 +276,7 @@ class InverterModel:
         means = [self.path.mean_w(*span, dead_s) for span in times for dead_s in self.dead_time.range_s]
         return 0.95 * min(means) - 15.0 <= power_w <= 1.05 * max(means) + 15.0
 
-    def _judge_obedience(self, power_w: float, limit_w: float | None, *, changed: bool) -> None:
-        if limit_w is None or power_w <= limit_w + max(25.0, 0.05 * limit_w):
-            self._above = 0
-            return
-        self._above = 1 if changed else self._above + 1
-        if self._above >= 2:
-            self._lose_limit()
-            self._above = 2
-
     def _lose_limit(self) -> None:
         self.path.forget()
+        self.obedience.forget()
         self.limit_w = None
-        self._above = 0

@@ -7,12 +7,13 @@ nearest to what it had before: it moves only as far as the evidence forces it to
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+from app.control.failsafe import may_feed_w
 from app.control.household import Household, Plant, joined, total
 from app.control.inverter import InverterModel
+from app.control.obedience import beyond
 from app.control.safety import shows_three_phases
 from app.control.settings import ControlSettings
 from app.model import InverterState, Reading
@@ -31,6 +32,7 @@ class Observer:
         self._controlled: AbstractSet[str] = frozenset()
         self._each = settings.phases == "each"
         self._households = [Household() for _ in range(3 if self._each else 1)]
+        self._too_much = 0  # so many readings in a row have shown more export than all limits allow
         self._restless_w = 8.0  # how far the grid power moves from reading to reading while no limit does
 
     def __getitem__(self, serial: str) -> InverterModel:
@@ -56,7 +58,7 @@ class Observer:
             self._free_s[state.radio] = model.observe(state, self.radio_free_s(state.radio))
         before, self._reading = self._reading, reading
         controlled = frozenset(state.serial for state in inverters if state.enabled and state.reachable)
-        if reading is None or not math.isfinite(reading.power_w):
+        if reading is None:
             return
         if self._each and not shows_three_phases(reading):
             return
@@ -68,9 +70,22 @@ class Observer:
                 household.load_w = None
         window_s = self._settings.meter_window_s
         slow = interval_s > SLOW_METER_S
-        if before is not None and math.isfinite(before.power_w) and reading.at_s > before.at_s and not slow:
+        if before is not None and reading.at_s > before.at_s and not slow:
             self._learn(before, reading, window_s)
         self._estimate(inverters, reading, (window_s, interval_s) if slow else (window_s,))
+        self._witness(inverters, reading)
+
+    def _witness(self, inverters: Sequence[InverterState], reading: Reading) -> None:
+        """An export of more than all limits allow says at once that one is not held; the reports say whose."""
+        most_w = 0.0
+        for state in inverters:
+            allowed_w = self._models[state.serial].obedience.allowed_w(reading.at_s) if state.enabled else None
+            if state.reachable is not False or may_feed_w(state):
+                most_w += state.max_w if allowed_w is None else allowed_w
+        self._too_much = self._too_much + 1 if -reading.power_w > beyond(most_w) else 0
+        if self._too_much >= 2:
+            for serial in self._controlled:
+                self._models[serial].accuse(reading.at_s)
 
     def _learn(self, before: Reading, reading: Reading, window_s: float) -> None:
         spans = (before.at_s - window_s, before.at_s, reading.at_s - window_s, reading.at_s)

@@ -9,7 +9,9 @@ from enum import IntEnum
 from app.control.settings import ControlSettings
 from app.model import MeterState, Reading
 
+CHECK_METER = "Check the meter's power and network, then run: zero-export doctor meter"
 NEEDS_PHASES = "control.phases: each needs a meter that shows three phases"
+WRONG_SIGN = "the step test found that the meter counts the wrong way round"
 
 
 class Trust(IntEnum):
@@ -22,11 +24,18 @@ class Trust(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """A rung, the age of the last good reading (None: never one) and why."""
+    """A rung, the age of the last good reading (None: never one), why, and what to do."""
 
     trust: Trust
     age_s: float | None
     reason: str
+    next_step: str = CHECK_METER
+
+
+def wrong_sign(fresh: Freshness) -> Freshness:
+    """What a meter of the wrong sign is worth: regulating by it would export all there is."""
+    step = "Turn the current clamps or set meter.invert, and restart the controller."
+    return Freshness(Trust.FAIL_SAFE, fresh.age_s, WRONG_SIGN, step)
 
 
 class Ladder:
@@ -41,17 +50,17 @@ class Ladder:
         """Judge the reading at ``now_s``."""
         hold_s, fail_s = self.ages(meter.interval_s)
         reading = meter.reading
-        usable = reading is not None and math.isfinite(reading.power_w)
-        age_s = max(0.0, now_s - reading.at_s) if reading is not None and usable else None
+        age_s = max(0.0, now_s - reading.at_s) if reading is not None else None
         since_s = age_s if age_s is not None else now_s - self._start_s
         why = f": {meter.fault}" if meter.fault else ""
         if since_s > fail_s:
             self._failed = True
             return Freshness(Trust.FAIL_SAFE, age_s, f"no grid reading for {since_s:.0f} s{why}")
-        if reading is not None and usable and self._settings.phases == "each" and not shows_three_phases(reading):
+        if reading is not None and self._settings.phases == "each" and not shows_three_phases(reading):
             self._failed = True
             shown = sum(phase.power_w is not None for phase in reading.phases)
-            return Freshness(Trust.FAIL_SAFE, age_s, f"{NEEDS_PHASES}: this one shows {shown or 'none'}")
+            text = f"{NEEDS_PHASES}: this one shows {shown or 'none'}"
+            return Freshness(Trust.FAIL_SAFE, age_s, text, "Use a meter of three phases, or set control.phases: net.")
         if age_s is None:
             return Freshness(Trust.HOLD, None, f"waiting for the first grid reading{why}")
         if self._failed:

@@ -28,6 +28,7 @@ class ControlSettings:
     stale_hold_s: float | None = None
     stale_fail_safe_s: float | None = None
     fail_safe_w: float | None = None
+    max_grid_w: float = 70_000.0
     export_limit_w: float | None = None
     export_threshold_c: float = 0.0  # of the `price` section
     start_grace_s: float = 3.0  # how long to wait for live inverter data before a first, safe command

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import math
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -14,10 +13,10 @@ import aiohttp
 from pydantic import Field
 
 from app.fields import Section
-from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Reading
+from app.model import DeviceAuthError, DeviceDataError, DeviceError, Reading
+from app.outbound import ask, place
 
 MAX_POWER_W = 100_000.0  # beyond any house connection: a unit mix-up or a corrupt value
-MAX_BODY_BYTES = 65_536
 Emit = Callable[[Reading | DeviceError], None]
 
 
@@ -84,39 +83,23 @@ def basic_login(username: str, password: str) -> str:
 
 
 async def get_json(session: aiohttp.ClientSession, url: str, timeout_s: float, **request: Any) -> Any:
-    """GET a small JSON document, with every failure as a `DeviceError` that names the URL."""
-    timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(1.0, timeout_s))
-    try:
-        async with session.get(url, timeout=timeout, allow_redirects=False, **request) as response:
-            if response.status in (401, 403):
-                raise DeviceAuthError(f"{url} refuses the login (HTTP {response.status}): check username and password")
-            if response.status != 200:
-                raise DeviceDataError(f"{url} answers HTTP {response.status}")
-            body = await response.content.read(MAX_BODY_BYTES + 1)
-            while not response.content.at_eof() and len(body) <= MAX_BODY_BYTES:
-                body += await response.content.read(MAX_BODY_BYTES + 1 - len(body))
-            if len(body) > MAX_BODY_BYTES:
-                raise DeviceDataError(f"{url} answers more than {MAX_BODY_BYTES} bytes")
-            return _loads(url, body)
-    except TimeoutError:
-        raise DeviceUnavailable(f"{url} does not answer within {timeout_s:g} s") from None
-    except aiohttp.ClientError as error:
-        raise DeviceUnavailable(f"cannot reach {url}: {_cause(error)}") from None
+    """GET a small JSON document, with every failure as a `DeviceError` that names the URL, without its query."""
+    answer = await ask(session, url, timeout_s, connect_s=min(1.0, timeout_s), **request)
+    who = place(url)
+    if answer.status in (401, 403):
+        raise DeviceAuthError(f"{who} refuses the login (HTTP {answer.status}): check username and password")
+    if 300 <= answer.status < 400:
+        raise DeviceDataError(f"{who} leads elsewhere (HTTP {answer.status}), which is not followed: check the address")
+    if answer.status != 200:
+        raise DeviceDataError(f"{who} answers HTTP {answer.status}")
+    return _loads(who, answer.body)
 
 
-def _cause(error: aiohttp.ClientError) -> str:
-    """What the operating system says, where it said something; aiohttp's own words are for programmers."""
-    number = getattr(error, "errno", None)
-    if isinstance(number, int) and number > 0:
-        return os.strerror(number).lower()
-    return getattr(error, "strerror", None) or str(error)
-
-
-def _loads(url: str, body: bytes) -> Any:
+def _loads(who: str, body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
-        raise DeviceDataError(f"{url} does not answer with JSON") from None
+        raise DeviceDataError(f"{who} does not answer with JSON") from None
 
 
 def watts(value: Any, what: str) -> float:

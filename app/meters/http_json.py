@@ -6,24 +6,48 @@ import functools
 import re
 import time
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import AfterValidator, Field, model_validator
 
 from app.meters.base import Emit, Meter, PolledConfig, basic_login, get_json, optional, poll, watts
-from app.model import DeviceDataError, Reading
+from app.model import DeviceDataError, DeviceError, Reading
+from app.outbound import place
+from app.redact import Redactor, secrets_of
 
+MAX_PATH = 200
 _UNITS = {"": 1.0, "w": 1.0, "kw": 1000.0, "mw": 0.001}
 _QUANTITY = re.compile(r"^\s*([+-]?\d+(?:[.,]\d+)?)\s*([a-zA-Z]*)\s*$")
 
 
 def _valid_url(value: str) -> str:
-    if not re.match(r"^https?://[^\s/@]+", value) or "x.x" in value:
+    if not re.fullmatch(r"https?://[^\s/?#\\]+([/?][^\s#]*)?", value) or "x.x" in value or not _named(value):
         raise ValueError(f"{value!r} is not a URL like http://192.168.1.20/api/power")
+    if "@" in urlsplit(value).netloc:
+        raise ValueError("holds a login: put it into username and password")
+    return value
+
+
+def _named(url: str) -> bool:
+    """Whether the host and the port of a URL can be one."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _one_line(value: str) -> str:
+    """What stands in a header of a request; the message does not repeat it."""
+    if not value.isascii() or not value.isprintable():
+        raise ValueError("holds a line break or a sign that is not ASCII: a header cannot carry it")
     return value
 
 
 def _valid_path(value: str) -> str:
+    if len(value) > MAX_PATH:
+        raise ValueError(f"is longer than {MAX_PATH} characters")
     try:
         _compiled(value)
     except Exception as error:  # the parser raises plain Exception
@@ -32,6 +56,7 @@ def _valid_path(value: str) -> str:
 
 
 JsonPath = Annotated[str, AfterValidator(_valid_path)]
+HeaderText = Annotated[str, AfterValidator(_one_line)]
 
 
 class HttpJsonConfig(PolledConfig):
@@ -46,8 +71,8 @@ class HttpJsonConfig(PolledConfig):
     unit: Literal["W", "kW", "mW"] = Field("W", description="unit of plain numbers; a unit in the answer wins")
     username: str = ""
     password: str = Field("", repr=False)
-    bearer_token: str = Field("", repr=False)
-    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    bearer_token: HeaderText = Field("", repr=False)
+    headers: dict[HeaderText, HeaderText] = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="after")
     def _one_way(self) -> HttpJsonConfig:
@@ -65,11 +90,12 @@ class HttpJson:
     """Polls one URL."""
 
     def __init__(self, config: HttpJsonConfig, session: aiohttp.ClientSession) -> None:
-        self.name = f"http_json at {config.url}"
+        self.name = f"http_json at {place(config.url)}"
         self.interval_s = config.interval_s
         self._config = config
         self._session = session
         self._headers = _headers(config)
+        self._public = Redactor(secrets_of(config))
 
     async def run(self, emit: Emit) -> None:
         """Emit a reading every ``interval_s``."""
@@ -78,8 +104,11 @@ class HttpJson:
     async def read(self) -> Reading:
         """One reading now. Raises `DeviceError`."""
         started_s = time.monotonic()
-        document = await get_json(self._session, self._config.url, self._config.timeout_s, headers=self._headers)
-        power_w = parse(document, self._config)
+        try:
+            document = await get_json(self._session, self._config.url, self._config.timeout_s, headers=self._headers)
+            power_w = parse(document, self._config)
+        except DeviceError as error:  # it may quote what the server says, and the server knows our login
+            raise type(error)(self._public(str(error))) from None
         done_s = time.monotonic()
         return Reading(power_w, at_s=done_s, utc_s=time.time(), latency_s=done_s - started_s)
 
@@ -94,11 +123,15 @@ def parse(document: Any, config: HttpJsonConfig) -> float:
 
 
 def _value(document: Any, path: str, config: HttpJsonConfig) -> float:
-    found = [match.value for match in _compiled(path).find(document)]
+    who = place(config.url)
+    try:
+        found = [match.value for match in _compiled(path).find(document)]
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError):  # of the library, for odd documents
+        raise DeviceDataError(f"{who}: {path} cannot be looked up in the answer") from None
     if not found:
-        raise DeviceDataError(f"{config.url}: nothing at {path} in the answer")
+        raise DeviceDataError(f"{who}: nothing at {path} in the answer")
     if len(found) > 1 and not config.sum:
-        raise DeviceDataError(f"{config.url}: {len(found)} values at {path}: name one, or set sum: true")
+        raise DeviceDataError(f"{who}: {len(found)} values at {path}: name one, or set sum: true")
     return sum(_watts(value, path, config.unit) for value in found)
 
 
@@ -108,7 +141,7 @@ def _watts(value: Any, path: str, unit: str) -> float:
     if isinstance(value, str):
         match = _QUANTITY.match(value)
         if match is None or match[2].lower() not in _UNITS:
-            raise DeviceDataError(f"{path} is {value!r}, not a power")
+            raise DeviceDataError(f"{path} is {value[:40]!r}, not a power")
         if match[2]:
             factor = _UNITS[match[2].lower()]
         value = float(match[1].replace(",", "."))

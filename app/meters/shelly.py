@@ -19,6 +19,7 @@ from pydantic import Field, field_validator
 from app.fields import Host
 from app.meters.base import Emit, Meter, PolledConfig, basic_login, get_json, optional, poll, watts, when_new
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
+from app.redact import Redactor, secrets_of
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Shelly:
         self._config = config
         self._session = session
         self._lock = asyncio.Lock()
+        self._public = Redactor(secrets_of(config))
         self._digest: aiohttp.DigestAuthMiddleware | None = None
         self._counters: Counters = (None, None)
         self._read_power: Callable[[], Awaitable[Power]] | None = None
@@ -87,9 +89,9 @@ class Shelly:
                 read_power = self._read_power or await self._identify()
                 started_s = time.monotonic()
                 power_w, phases = await read_power()
-            except DeviceError:
+            except DeviceError as error:  # it may quote what the device says, and the device knows our login
                 self._read_power = self._read_counters = None
-                raise
+                raise type(error)(self._public(str(error))) from None
         done_s = time.monotonic()
         sign = -1.0 if self._config.invert else 1.0
         imported, exported = self._counters if sign > 0 else self._counters[::-1]
@@ -123,10 +125,10 @@ class Shelly:
         if needs_login and not self._config.password:
             raise DeviceAuthError(f"the Shelly at {self._config.host} asks for a password: set meter.password")
         if "gen" not in about:
-            self.model = str(about.get("type", "Gen1"))
+            self.model = str(about.get("type", "Gen1"))[:40]
             read_power: Callable[[], Awaitable[Power]] = self._gen1
         else:
-            self.model = str(about.get("model") or about.get("app") or "Gen2")
+            self.model = str(about.get("model") or about.get("app") or "Gen2")[:40]
             read_power = await self._identify_rpc(about)
         if self.model != self._told:
             log.info("%s is a %s", self.name, self.model)
@@ -265,7 +267,7 @@ def parse_em1(statuses: list[Any]) -> Power:
     for status in statuses:
         em1 = _mapping(status, "EM1.GetStatus")
         _refuse_errors(em1, "errors")
-        what = f"act_power of channel {em1.get('id', '?')}"
+        what = f"act_power of channel {str(em1.get('id', '?'))[:9]}"
         phases.append(
             Phase(
                 watts(em1.get("act_power"), what),
@@ -285,7 +287,7 @@ def _mapping(value: Any, what: str) -> dict[str, Any]:
 
 def _refuse_errors(component: dict[str, Any], key: str) -> None:
     errors = component.get(key) or []
-    bad = [error for error in errors if error in UNUSABLE] if isinstance(errors, list) else [str(errors)]
+    bad = [error for error in errors if error in UNUSABLE] if isinstance(errors, list) else [str(errors)[:40]]
     if bad:
         raise DeviceDataError(f"the Shelly reports {', '.join(bad)} ({key}): check its current clamps and settings")
 

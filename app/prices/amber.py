@@ -17,9 +17,10 @@ import aiohttp
 from pydantic import BeforeValidator, Field
 
 from app.fields import Section, Url
-from app.meters.base import MAX_BODY_BYTES
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, PriceState
+from app.outbound import ask
 from app.prices.base import PriceSource
+from app.redact import Redactor, secrets_of
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class Amber:
         self._config = config
         self._session = session
         self._utc = utc
+        self._public = Redactor(secrets_of(config))
         self._site_id = config.site_id
         self._offer: Offer | None = None
         self._fault: str | None = None
@@ -112,9 +114,10 @@ class Amber:
         return self._pace_s
 
     def _failed(self, error: DeviceError) -> float:
+        sentence = self._public(str(error))
         if self._fault is None:
-            log.warning("%s", error)
-        self._fault = str(error)
+            log.warning("%s", sentence)
+        self._fault = sentence
         self._failures += 1
         if isinstance(error, DeviceDataError):  # Amber has answered, and there is no price for us in it
             self._offer, self._site_id = None, self._config.site_id
@@ -125,22 +128,15 @@ class Amber:
         return min(300.0 if isinstance(error, _Busy) else 60.0, 10.0 * 2.0 ** min(self._failures - 1, 8))
 
     async def _get(self, path: str) -> Any:
-        url, timeout = self._config.base_url + path, aiohttp.ClientTimeout(total=TIMEOUT_S)
         headers = {"Authorization": f"Bearer {self._config.token}"}
         try:
-            async with self._session.get(url, timeout=timeout, headers=headers, allow_redirects=False) as response:
-                _check(response.status, response.headers)
-                self._pace_s = pace_s(response.headers)
-                body = bytearray()
-                async for chunk in response.content.iter_any():
-                    body += chunk
-                    if len(body) > MAX_BODY_BYTES:
-                        raise DeviceUnavailable(f"Amber answers more than {MAX_BODY_BYTES} bytes")
-                return json.loads(body)
-        except TimeoutError:
-            raise DeviceUnavailable(f"Amber does not answer within {TIMEOUT_S:g} s") from None
-        except aiohttp.ClientError as error:
-            raise DeviceUnavailable(f"cannot reach Amber: {error}") from None
+            answer = await ask(self._session, self._config.base_url + path, TIMEOUT_S, who="Amber", headers=headers)
+        except DeviceDataError as error:  # that is none of Amber's answers: what is known stays
+            raise DeviceUnavailable(str(error)) from None
+        _check(answer.status, answer.headers)
+        self._pace_s = pace_s(answer.headers)
+        try:
+            return json.loads(answer.body)
         except (ValueError, RecursionError):
             raise DeviceUnavailable("Amber does not answer with JSON") from None
 

@@ -90,9 +90,9 @@ class _Lane:
         self.written += self.buffer.done()
         self._size = min(BATCH, self._size * 2)
         self._failures = self._refusals = 0
-        if self.fault is not None:
-            log.info("InfluxDB at %s takes points again; %d were lost", self._config.url, self.buffer.dropped)
-            self.fault = None
+        if self.fault is not None and self.buffer.dropped:
+            log.warning("InfluxDB at %s takes points again; %d were lost", self._config.url, self.buffer.dropped)
+        self.fault = None
 
     def _refuse(self, error: ApiException, count: int) -> bool:
         """Look for the lines that the server cannot use; False where the batch is not to blame."""
@@ -115,9 +115,8 @@ class _Lane:
 
     def _fail(self, what: str, next_step: str) -> None:
         self._failures += 1
-        text = f"InfluxDB at {self._config.url} {what}"
+        text = f"InfluxDB at {self._config.url} {what}."
         if self.fault is None:
-            log.warning("%s: %s", text, next_step)
             self.fault = Fault("influxdb", text, _sentence(next_step), since_utc_s=time.time())
         elif self.fault.text != text:
             self.fault = Fault("influxdb", text, _sentence(next_step), since_utc_s=self.fault.since_utc_s)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from app.model import InverterState, Mode, Reading, Tick
+from app.model import Excursions, InverterState, Mode, Reading, Tick
 
 Value = float | str
 TEXT = "text"
@@ -83,16 +83,19 @@ class ControlSample:
     commands: int
     reason: str | None = None
     toggle_url: str | None = None
+    excursions: Excursions | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened; ``kind`` is mode, settings, fault or fault_cleared."""
+    """Something that happened; ``kind`` is mode, settings, fault, fault_cleared or excursion."""
 
     kind: str
     text: str
     key: str | None = None
     next_step: str | None = None
+    length_s: float | None = None
+    worst_w: float | None = None
 
 
 def known(fields: Iterable[Field], source: object) -> tuple[tuple[str, Value], ...]:
@@ -126,6 +129,11 @@ def _dc_w(sample: ControlSample) -> float | None:
     powers = [state.ac.dc_power_w for state in asked]
     known_w = [power_w for power_w in powers if power_w is not None]
     return sum(known_w) if known_w and len(known_w) == len(powers) else None
+
+
+def _excursion(name: str, unit: str, about: str, attribute: str) -> Field:
+    read = attrgetter(attribute)
+    return Field(name, unit, about, lambda s: None if s.excursions is None else read(s.excursions))
 
 
 def _milliseconds(name: str, about: str, path: str) -> Field:
@@ -173,6 +181,7 @@ INVERTER_STATE = (
     _field("resets", "", "events after which the limit had to be taken as lost, since the start", "state.resets"),
     _field("rssi_dbm", "dBm", "signal strength between gateway and inverter", "state.rssi_dbm"),
     _field("dead_time_s", "s", "time from a limit to its effect that the law reckons with"),
+    _field("guarded", "", "1 while the broker holds its dead-man limit, else 0", "state.guarded"),
 )
 PANEL = (
     _field("power_w", "W", "DC power of one input"),
@@ -212,9 +221,17 @@ CONTROL = (
     _field("pid_i_w", "W", "integral part of the trim", "tick.decision.trim_i_w"),
     _field("pid_d_w", "W", "derivative part of the trim", "tick.decision.trim_d_w"),
     _field("commands", "", "limits sent since the point before"),
-    Field("faults", "", "number of faults", lambda sample: len(sample.tick.decision.faults)),
+    Field("faults", "", "number of faults", lambda sample: len(sample.tick.faults)),
     _milliseconds("step_ms", "duration of the control step", "tick.step_s"),
     _field("toggle_url", TEXT, "signed link that switches to the other state; written on changes and once a minute"),
+    _excursion(
+        "excursion_s", "s", "for how long export has been beyond what is allowed by now, 0 while it is not", "current_s"
+    ),
+    _excursion("excursions_today", "", "excursions that began today; this and the next on changes", "today"),
+    _excursion("excursion_longest_today_s", "s", "length of the longest of today", "longest_today_s"),
+    _excursion("excursion_worst_today_w", "W", "most power beyond what is allowed, of those of today", "worst_today_w"),
+    _excursion("export_beyond_today_wh", "Wh", "all energy of today beyond what is allowed", "beyond_today_wh"),
+    _excursion("grid_unknown_today_s", "s", "for how long today nobody knew whether it is kept", "unknown_today_s"),
 )
 PRICE = (
     _field("export_value_c", "ct/kWh", "what one exported kWh earns; negative means it costs"),
@@ -223,10 +240,12 @@ PRICE = (
     _field("valid_until_utc_s", "s", "Unix time at which the price ends"),
 )
 EVENT = (
-    _field("kind", TEXT, "mode, settings, fault or fault_cleared"),
+    _field("kind", TEXT, "mode, settings, fault, fault_cleared or excursion"),
     _field("text", TEXT, "what happened, in plain words"),
     _field("key", TEXT, "stable name of the mode or fault"),
     _field("next_step", TEXT, "what to do about a fault"),
+    _field("length_s", "s", "length of an excursion that is over"),
+    _field("worst_w", "W", "most power beyond what is allowed in it"),
 )
 
 
@@ -262,7 +281,7 @@ SCHEMA = (
     Measurement("dtu", "The gateway to the inverters (OpenDTU): one point per status of it.", ("name",), DTU),
     Measurement("control", "What the controller decided, about once a second.", (), CONTROL),
     Measurement("price", "The price of now: one point per change, and one a minute.", (), PRICE),
-    Measurement("event", "What changed: mode, settings and faults.", (), EVENT),
+    Measurement("event", "What changed: mode, settings and faults; and each excursion when it is over.", (), EVENT),
     Measurement("minute", "The minute that starts at the time stamp, kept for good. Gaps are not filled.", (), MINUTE),
 )
 MEASUREMENTS = {measurement.name: measurement for measurement in SCHEMA}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from app.model import GatewayState, InverterState, PriceState, Settings, Tick
+from app.model import Excursion, GatewayState, InverterState, PriceState, Settings, Tick
 from app.telemetry import points
 from app.telemetry.points import ControlSample, Event, Field, GridSample, InverterStatus, Point
 from app.telemetry.rollup import Minute
@@ -45,6 +45,8 @@ class Projector:
         self._settings: Settings | None = None
         self._changed_by: str | None = None
         self._faults: dict[str, str] = {}
+        self._excursion: Excursion | None = None
+        self._account_seen = False
         self._event_utc_s = -math.inf
 
     def changed_by(self, source: str) -> None:
@@ -79,7 +81,8 @@ class Projector:
             return []
         url = self._toggle_url(settings) if self._memory.due(("url",), settings, now_s, HEARTBEAT_S) else None
         reason = decision.reason if self._memory.due(("reason",), decision.reason, now_s, HEARTBEAT_S) else None
-        sample = ControlSample(tick, self._commands, reason, url)
+        account = tick.excursions if self._memory.due(("account",), tick.excursions, now_s, HEARTBEAT_S) else None
+        sample = ControlSample(tick, self._commands, reason, url, account)
         self._commands = 0
         return self._point("control", points.CONTROL, sample, snapshot.utc_s)
 
@@ -116,6 +119,7 @@ class Projector:
 
     def _events(self, tick: Tick) -> list[Point]:
         found = [*self._mode_events(tick), *self._settings_events(tick), *self._fault_events(tick)]
+        found += self._excursion_events(tick)
         result = []
         for event in found:
             stamp_s = tick.snapshot.utc_s
@@ -143,13 +147,25 @@ class Projector:
         return [Event("settings", f"zero export {'on' if new.enabled else 'off'}, target {new.target_point_w:g} W{by}")]
 
     def _fault_events(self, tick: Tick) -> list[Event]:
-        now = {fault.key: fault for fault in tick.decision.faults}
+        now = {fault.key: fault for fault in tick.faults}
         found = [
             Event("fault", fault.text, key, fault.next_step) for key, fault in now.items() if key not in self._faults
         ]
         found += [Event("fault_cleared", text, key) for key, text in self._faults.items() if key not in now]
         self._faults = {key: fault.text for key, fault in now.items()}
         return found
+
+    def _excursion_events(self, tick: Tick) -> list[Event]:
+        """The one that is over; not the one that an earlier run of the program has left."""
+        account = tick.excursions
+        if account is None or account.current_s is None or account.current_s >= account.longer_s:
+            return []
+        seen, before = self._account_seen, self._excursion
+        last, self._account_seen, self._excursion = account.last, True, account.last
+        if last is None or last == before or not seen:
+            return []
+        text = f"the house exported up to {last.worst_w:.0f} W more than is allowed, for {last.length_s:.0f} s"
+        return [Event("excursion", text, "excursion", length_s=last.length_s, worst_w=last.worst_w)]
 
     def _point(
         self,

@@ -151,17 +151,15 @@ class SqliteSink:
 
     def _succeed(self) -> None:
         self._failures = 0
-        if self._fault is not None:
-            log.info("%s can be written again; %d points were lost", self._path, self._buffer.dropped)
-            self._fault = None
+        if self._fault is not None and self._buffer.dropped:
+            log.warning("%s can be written again; %d points were lost", self._path, self._buffer.dropped)
+        self._fault = None
 
     def _fail(self, error: Exception) -> None:
         self._failures += 1
         text, next_step = _explain(error, self._path)
-        if self._fault is None:
-            log.warning("%s: %s; points wait in memory", text, next_step)
         since_s = self._fault.since_utc_s if self._fault is not None else time.time()
-        self._fault = Fault("sqlite", text, f"{next_step[0].upper()}{next_step[1:]}.", since_utc_s=since_s)
+        self._fault = Fault("sqlite", f"{text}.", f"{next_step[0].upper()}{next_step[1:]}.", since_utc_s=since_s)
 
 
 def _explain(error: Exception, path: Path) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from app.model import Ac, GatewayState, MeterState, Panel, Phase, PriceState, Re
 from app.telemetry.points import RAW, TEXT
 
 from .conftest import House
-from .ticks import METER_FAULT, UTC_S, make_inverter, make_tick
+from .ticks import ACCOUNT, METER_FAULT, UTC_S, make_inverter, make_tick
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 VALUE = r"-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
@@ -20,9 +20,9 @@ LABEL = r'[a-z_]+="(?:[^"\\\n]|\\["\\n])*"'
 SAMPLE = re.compile(rf"({NAME})(\{{{LABEL}(?:,{LABEL})*\}})? ({VALUE})")
 
 
-def exposed(tick: Tick | None, settings: Settings | None = None) -> dict[str, float]:
+def exposed(tick: Tick | None, settings: Settings | None = None, **dropped: int) -> dict[str, float]:
     """Every series and its value, from text that keeps to the grammar."""
-    text = metrics(tick, settings or Settings(), now_s=100.5, version="1.2.3", site="home")
+    text = metrics(tick, settings or Settings(), dropped, now_s=100.5, version="1.2.3", site="home")
     assert text.endswith("\n")
     series: dict[str, float] = {}
     announced: set[str] = set()
@@ -72,6 +72,29 @@ def test_what_is_unknown_has_no_sample() -> None:
     assert found['zero_export_fault{key="meter"}'] == 1
 
 
+def test_every_fault_is_a_series_of_its_own() -> None:
+    found = exposed(make_tick(faults=(METER_FAULT,), outside=(replace(METER_FAULT, key="unguarded:1161"),)))
+    faults = {series: value for series, value in found.items() if series.startswith("zero_export_fault")}
+    assert faults == {'zero_export_fault{key="meter"}': 1, 'zero_export_fault{key="unguarded:1161"}': 1}
+
+
+def test_the_account_of_excursions() -> None:
+    found = exposed(make_tick(excursions=ACCOUNT))
+    assert found["zero_export_excursions_total"] == 17
+    assert found["zero_export_excursion_seconds"] == 0
+    assert found["zero_export_excursion_longest_today_seconds"] == 75.5
+    assert found["zero_export_export_beyond_today_joules"] == 23.4 * 3600
+    unknown = exposed(make_tick(excursions=replace(ACCOUNT, current_s=None)))
+    assert "zero_export_excursion_seconds" not in unknown
+    assert not [series for series in exposed(make_tick()) if "excursion" in series]
+
+
+def test_dropped_messages_are_counted_by_their_source() -> None:
+    found = exposed(None, None, opendtu=3, surface=0)
+    assert found['zero_export_mqtt_dropped_messages_total{source="opendtu"}'] == 3
+    assert found['zero_export_mqtt_dropped_messages_total{source="surface"}'] == 0
+
+
 def test_before_the_first_tick() -> None:
     found = exposed(None, Settings(enabled=False, target_point_w=-20.0))
     assert found["zero_export_enabled"] == 0
@@ -103,6 +126,8 @@ ELSEWHERE = {
     "control.faults",  # fault, with a label
     "control.dc_w",  # the sum of inverter_dc_power_watts
     "control.commands",  # counted between two points, which one tick does not tell
+    "event.length_s",  # an event is no state
+    "event.worst_w",
 }
 
 
@@ -131,8 +156,9 @@ def test_every_metric_can_appear() -> None:
         trim_i_w=1.0,
         trim_d_w=1.0,
         dead_times=(("116180400001", 1.4),),
+        excursions=ACCOUNT,
     )
-    shown = {series.partition("{")[0] for series in exposed(full)}
+    shown = {series.partition("{")[0] for series in exposed(full, None, opendtu=1)}
     assert shown == {PREFIX + family.name for family in FAMILIES}
 
 

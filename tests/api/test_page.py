@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from app.model import Ac, MeterState, Mode, PriceState, Settings
 
 from .conftest import Build, House
-from .ticks import METER_FAULT, UTC_S, make_inverter, make_tick
+from .ticks import ACCOUNT, METER_FAULT, UTC_S, make_inverter, make_tick
 
 pytestmark = pytest.mark.e2e
 
@@ -44,7 +44,7 @@ async def visit(browser: Browser) -> AsyncIterator[Open]:
     assert not [text for text in complaints if not any(pattern in text for pattern in patterns)]
 
 
-async def text(page: Page, selector: str) -> str:
+async def text(page: Page | Locator, selector: str) -> str:
     return (await page.locator(selector).inner_text()).strip()
 
 
@@ -147,7 +147,7 @@ async def test_a_fault_says_what_to_do_and_since_when(house: House, visit: Open)
     shown = await fault.inner_text()
     assert METER_FAULT.text in shown
     assert METER_FAULT.next_step in shown
-    assert re.search(r"\(7\d s\)", shown)
+    assert re.search(r"meter · since .* \(7\d s\)", shown)
     assert await page.locator("#dry-run").is_visible()
     assert await text(page, "#mode") == "Fail-safe"
     house.hub.publish(make_tick(utc_s=UTC_S + 1))
@@ -155,9 +155,41 @@ async def test_a_fault_says_what_to_do_and_since_when(house: House, visit: Open)
     assert not await page.locator("#dry-run").is_visible()
 
 
+async def test_the_worst_excursion_of_today_is_shown(house: House, visit: Open) -> None:
+    page = await visit(house.url)
+    await expect(page.locator("#live-text")).to_have_text("Live")
+    assert not await page.locator("#excursion-box").is_visible(), "a dry run counts none"
+    house.hub.publish(make_tick(excursions=replace(ACCOUNT, today=0, unknown_today_s=0.0), utc_s=UTC_S + 1))
+    await expect(page.locator("#excursion")).to_have_text("None")
+    assert await text(page, "#excursion-label") == "Worst excursion today"
+    assert re.fullmatch(
+        r"More than 50 W too much for 15 s: 0 today, 17 since .*2025 · 23 Wh beyond what is allowed today",
+        await text(page, "#excursion-text"),
+    )
+    house.hub.publish(make_tick(excursions=ACCOUNT, utc_s=UTC_S + 2))
+    await expect(page.locator("#excursion")).to_have_text("75 s · 412 W")
+    assert "grid unknown for 4 min today" in await text(page, "#excursion-text")
+    house.hub.publish(make_tick(-310.0, excursions=replace(ACCOUNT, current_s=16.2), utc_s=UTC_S + 3))
+    await expect(page.locator("#excursion-label")).to_have_text("Excursion now")
+    assert await text(page, "#excursion") == "16 s · 310 W"
+    house.hub.publish(make_tick(None, excursions=replace(ACCOUNT, current_s=None), utc_s=UTC_S + 4))
+    await expect(page.locator("#excursion-label")).to_have_text("Worst excursion today")
+
+
+async def test_the_dead_man_limit_and_foreign_commands_are_shown(house: House, visit: Open) -> None:
+    conflict = make_inverter(foreign="solar/1/cmd/power: 0", foreign_at_s=98.0)
+    house.hub.publish(make_tick(inverters=(make_inverter(serial="116180400002", guarded=True), conflict)))
+    page = await visit(house.url)
+    armed, other = page.locator(".inverter").nth(0), page.locator(".inverter").nth(1)
+    await expect(armed.locator("dl")).to_contain_text("Armed ✓")
+    assert not await armed.locator(".note").is_visible()
+    await expect(other.locator("dl")).to_contain_text("Not armed")
+    assert re.fullmatch(r"Somebody else commanded it \d s ago \(solar/1/cmd/power: 0\)", await text(other, ".note"))
+
+
 async def test_hostile_names_are_only_text(house: House, visit: Open) -> None:
     evil = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'>&amp;"
-    inverter = make_inverter(serial=evil, name=evil, note=evil)
+    inverter = make_inverter(serial=evil, name=evil, note=evil, foreign=evil, foreign_at_s=99.0)
     inverter = replace(inverter, panels=tuple(replace(panel, name=evil) for panel in inverter.panels))
     fault = replace(METER_FAULT, key=evil, text=evil, next_step=evil)
     gateway = replace(make_tick().snapshot.gateways[0], name=evil, fault=evil)
@@ -201,7 +233,7 @@ async def test_old_values_are_grey(house: House, visit: Open) -> None:
 @pytest.mark.parametrize("width", [320, 390, 1280])
 async def test_nothing_has_to_be_scrolled_sideways(house: House, visit: Open, width: int) -> None:
     long = make_inverter(name="A" * 60, serial="1" * 60)
-    house.hub.publish(make_tick(-12345.6, inverters=(make_inverter(), long), faults=(METER_FAULT,)))
+    house.hub.publish(make_tick(-12345.6, inverters=(make_inverter(), long), faults=(METER_FAULT,), excursions=ACCOUNT))
     page = await visit(house.url, viewport={"width": width, "height": 844})
     await expect(page.locator(".inverter")).to_have_count(2)
     assert await text(page, ".big") == "12.3kW"
@@ -259,6 +291,73 @@ async def test_refusing_to_give_the_token_changes_nothing(build: Build, visit: O
     await expect(page.locator("#message")).to_contain_text("Nothing has changed")
     await expect(switch).to_have_attribute("aria-checked", "true")
     assert house.enabled
+
+
+class TestReadToken:
+    """Where looking needs a token, too."""
+
+    async def visit(self, build: Build, visit: Open) -> tuple[House, Page]:
+        house = await build(token="sunshine", read_token="moonlight")
+        house.hub.publish(make_tick())
+        return house, await visit(house.url, expect_complaint="Failed to load resource")
+
+    async def give(self, page: Page, token: str) -> None:
+        await page.get_by_label("Token", exact=True).fill(token)
+        await page.get_by_role("button", name="Continue").click()
+
+    async def test_nothing_is_shown_before_it_and_everything_after(self, build: Build, visit: Open) -> None:
+        house, page = await self.visit(build, visit)
+        house.stored = {"utc_s": [UTC_S - 60 * i for i in range(60, 0, -1)], "grid_w": [100.0] * 60}
+        await expect(page.locator("#token-text")).to_contain_text("Looking needs the token")
+        assert await text(page, "#grid") == "–"
+        await self.give(page, "rain-rain")
+        await expect(page.locator("#token-text")).to_contain_text("That was not the token")
+        await self.give(page, "moonlight")
+        await expect(page.locator("#grid")).to_have_text("15")
+        await expect(page.locator("#chart-note")).to_be_hidden()
+        house.hub.publish(make_tick(20.0, utc_s=UTC_S + 1))
+        await expect(page.locator("#grid")).to_have_text("20")
+        assert not await page.locator("#banner").is_visible()
+        await page.reload()
+        await expect(page.locator("#grid")).to_have_text("20")
+
+    async def test_a_change_asks_for_the_other_one(self, build: Build, visit: Open) -> None:
+        house, page = await self.visit(build, visit)
+        await self.give(page, "moonlight")
+        switch = page.get_by_role("switch", name="Zero export")
+        await switch.click()
+        await expect(page.locator("#token-text")).to_contain_text("Changes need the token")
+        assert house.enabled
+        await self.give(page, "sunshine")
+        await expect(page.locator("#message")).to_have_text("Zero export is paused.")
+        assert not house.enabled
+        await page.reload()
+        await expect(page.locator("#live-text")).to_have_text("Live")
+
+    async def test_without_it_the_page_says_so_and_asks_no_more(self, build: Build, visit: Open) -> None:
+        house, page = await self.visit(build, visit)
+        await page.get_by_role("button", name="Cancel").click()
+        await expect(page.locator("#banner")).to_contain_text("Nothing is shown without the token", timeout=8000)
+        assert await text(page, "#live-text") == "Offline"
+        assert house.server.readers == 0
+
+    async def test_whoever_guesses_is_told_to_wait(self, build: Build, visit: Open) -> None:
+        _house, page = await self.visit(build, visit)
+        for number in range(6):
+            await self.give(page, f"guess-number-{number}")
+        await expect(page.locator("#banner")).to_contain_text("5 wrong tokens came from this address", timeout=8000)
+
+    async def test_the_page_that_asks_takes_the_token_that_may_change(self, build: Build, visit: Open) -> None:
+        house = await build(token="sunshine", read_token="moonlight")
+        page = await visit(house.url + "/api/toggle", expect_complaint="Failed to load resource")
+        assert "now" not in await text(page, "main .muted")
+        button = page.get_by_role("button", name="Switch over")
+        await button.click()
+        for token in ("moonlight", "sunshine"):
+            await page.get_by_label("Token").fill(token)
+            await button.click()
+        await page.wait_for_url(house.url + "/")
+        assert not house.enabled
 
 
 class TestLinks:

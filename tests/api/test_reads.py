@@ -161,7 +161,7 @@ class TestListener:
     async def test_a_connection_that_sends_no_request_is_closed(
         self, build: Build, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(listener, "FIRST_REQUEST_S", 0.2)
+        monkeypatch.setattr(listener, "HEAD_S", 0.2)
         house = await build()
         reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
         writer.write(b"GET /api/status HTTP/1.1\r\nHost: pi\r\nX-Slow: ")
@@ -173,7 +173,7 @@ class TestListener:
     async def test_a_request_that_comes_in_pieces_is_in_time(
         self, house: House, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(listener, "FIRST_REQUEST_S", 0.2)
+        monkeypatch.setattr(listener, "HEAD_S", 0.2)
         reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
         for piece in (b"GET /api/events HT", b"TP/1.1\r\nHost: pi\r", b"\nX: y\r\n\r", b"\n"):
             writer.write(piece)
@@ -196,7 +196,7 @@ class TestListener:
                 assert await asyncio.to_thread(second.recv, 1) == b""
 
     async def test_a_body_that_never_comes(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("app.api.changes.BODY_S", 0.1)
+        monkeypatch.setattr("app.api.listener.BODY_S", 0.1)
         reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
         writer.write(
             b"PUT /api/settings HTTP/1.1\r\nHost: pi\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"

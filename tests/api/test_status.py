@@ -7,10 +7,13 @@ import math
 from dataclasses import replace
 from functools import partial
 
+from jsonschema import Draft202012Validator
+
+from app.api.openapi import openapi
 from app.api.status import iso, status
 from app.model import Ac, Fault, MeterState, Mode, PriceState, Settings
 
-from .ticks import METER_FAULT, UTC_S, make_inverter, make_tick
+from .ticks import ACCOUNT, METER_FAULT, UTC_S, make_inverter, make_tick
 
 show = partial(status, version="1.2.3", site="home")
 
@@ -69,6 +72,51 @@ def test_faults_of_the_tick_and_from_elsewhere_each_once() -> None:
     assert shown["faults"][0]["text"] == METER_FAULT.text
     assert shown["faults"][0]["since"] == iso(UTC_S - 75.0)
     assert shown["faults"][1] == {"key": "disk", "text": disk.text, "next_step": disk.next_step, "since": None}
+
+
+def test_faults_outside_the_core_come_with_the_tick() -> None:
+    disk = Fault("disk", "The disk is full.", "Delete something.", UTC_S)
+    again = replace(METER_FAULT, text="the same again")
+    tick = make_tick(None, faults=(METER_FAULT,), outside=(again, disk))
+    assert tick.faults == (METER_FAULT, disk)
+    assert [fault["key"] for fault in show(tick, Settings(), now_s=100.0)["faults"]] == ["meter", "disk"]
+
+
+def test_the_account_of_excursions() -> None:
+    shown = show(make_tick(excursions=ACCOUNT), Settings(), now_s=100.0)
+    assert shown["excursions"] == {
+        "over_w": 50.0,
+        "longer_s": 15.0,
+        "current_s": 0.0,
+        "today": 2,
+        "today_over_60_s": 1,
+        "longest_today_s": 75.5,
+        "worst_today_w": 412.0,
+        "beyond_today_wh": 23.4,
+        "unknown_today_s": 240.0,
+        "in_10_min": 1,
+        "in_24_h": 3,
+        "total": 17,
+        "over_60_s": 4,
+        "longest_s": 610.0,
+        "since": "2025-06-14T15:06:40.000Z",
+        "last": {"began": "2025-06-15T14:51:40.000Z", "length_s": 22.0, "worst_w": 310.0},
+    }
+    schema = {"$ref": "#/components/schemas/Status", "components": openapi("1.2.3")["components"]}
+    Draft202012Validator(schema).validate(shown)
+    unknown = replace(ACCOUNT, current_s=None, last=None)
+    shown = show(make_tick(excursions=unknown), Settings(), now_s=100.0)
+    assert shown["excursions"]["current_s"] is shown["excursions"]["last"] is None
+    Draft202012Validator(schema).validate(shown)
+    assert show(make_tick(dry_run=True), Settings(), now_s=100.0)["excursions"] is None
+
+
+def test_who_else_commands_an_inverter_and_whether_it_is_guarded() -> None:
+    inverter = make_inverter(guarded=True, foreign="solar/1/cmd/power: 0", foreign_at_s=90.0)
+    (shown,) = show(make_tick(inverters=(inverter,)), Settings(), now_s=100.0)["inverters"]
+    assert (shown["guarded"], shown["foreign"], shown["foreign_age_s"]) == (True, "solar/1/cmd/power: 0", 10.0)
+    (shown,) = show(make_tick(), Settings(), now_s=100.0)["inverters"]
+    assert (shown["guarded"], shown["foreign"], shown["foreign_age_s"]) == (False, None, None)
 
 
 def test_a_loop_that_stands_still_is_the_first_fault() -> None:

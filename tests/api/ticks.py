@@ -8,6 +8,8 @@ from typing import Any
 from app.model import (
     Ac,
     Decision,
+    Excursion,
+    Excursions,
     Fault,
     GatewayState,
     InverterState,
@@ -69,6 +71,8 @@ def make_tick(
     price: PriceState | None = None,
     settings: Settings | None = None,
     dry_run: bool = False,
+    excursions: Excursions | None = None,
+    outside: tuple[Fault, ...] = (),
     **decision: Any,
 ) -> Tick:
     inverters = (make_inverter(),) if inverters is None else inverters
@@ -89,7 +93,28 @@ def make_tick(
         "target_w": 15.0,
     }
     snapshot = Snapshot(now_s, utc_s, meter, inverters, settings or Settings(), price, gateways)
-    return Tick(snapshot, Decision(**(values | decision)), dry_run=dry_run, step_s=0.0004)
+    decided = Decision(**(values | decision))
+    return Tick(snapshot, decided, dry_run=dry_run, step_s=0.0004, excursions=excursions, outside=outside)
+
+
+ACCOUNT = Excursions(
+    over_w=50.0,
+    longer_s=15.0,
+    since_utc_s=UTC_S - 86_400.0,
+    current_s=0.0,
+    today=2,
+    today_over_60_s=1,
+    longest_today_s=75.5,
+    worst_today_w=412.0,
+    beyond_today_wh=23.4,
+    unknown_today_s=240.0,
+    in_10_min=1,
+    in_24_h=3,
+    total=17,
+    over_60_s=4,
+    longest_s=610.0,
+    last=Excursion(UTC_S - 900.0, 22.0, 310.0),
+)
 
 
 METER_FAULT = Fault(

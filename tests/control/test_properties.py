@@ -55,11 +55,13 @@ class World:
     count: int
     controller: Controller = field(default_factory=lambda: Controller(ControlSettings()))
     now_s: float = 1000.0
+    read_s: float = 0.0
     sent: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def play(self, turn: Turn) -> tuple[Snapshot, Decision]:
         self.now_s += 1.0
-        reading = None if turn.grid_w is None else Reading(turn.grid_w, self.now_s - turn.age_s, self.now_s)
+        self.read_s = max(self.read_s, self.now_s - turn.age_s)  # no meter tells of the past
+        reading = None if turn.grid_w is None else Reading(turn.grid_w, self.read_s, self.now_s)
         snapshot = Snapshot(
             now_s=self.now_s,
             utc_s=self.now_s,

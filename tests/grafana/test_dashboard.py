@@ -48,6 +48,7 @@ def test_it_is_the_dashboard_that_was_asked_for() -> None:
         "Production Total",
         "Peak Power AC",
         "Peak Power DC",
+        "Longest Excursion",
     ]
     assert titles["timeseries"] == [
         "Grid Power",
@@ -62,7 +63,7 @@ def test_it_is_the_dashboard_that_was_asked_for() -> None:
         "Efficiency",
         "Control Setpoint",
     ]
-    assert len(PANELS) == 18
+    assert len(PANELS) == 19
 
 
 def test_every_panel_says_what_it_shows() -> None:

@@ -2,77 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import cast
-
 import pytest
-from aiomqtt import Topic
 from pydantic import ValidationError
 
-from app.broker import Broker, Handler, Message
-from app.inverters.opendtu import OpenDtu, OpenDtuConfig, OpenDtuInverterConfig
-from app.model import InverterState
-
-SERIAL, OTHER = "116180400001", "114180400002"
-UTC_0 = 1_700_000_000.0
-AC = {
-    "voltage": "231.2", "current": "1.70", "power": "393.4", "frequency": "50.02", "powerfactor": "0.999",
-    "reactivepower": "-4.2",
-}  # fmt: skip
-PANEL = {
-    "voltage": "37.1", "current": "2.80", "power": "103.9", "yieldday": "412", "yieldtotal": "812.441",
-    "irradiation": "25.980",
-}  # fmt: skip
-INV = {"powerdc": "414.1", "yieldday": "1650", "yieldtotal": "3301.204", "temperature": "41.3", "efficiency": "95.000"}
-
-
-@dataclass
-class Desk:
-    """A driver on a table: messages in, commands out, a clock to turn."""
-
-    serials: tuple[str, ...] = (SERIAL,)
-    now_s: float = 100.0
-    connected: bool = True
-    handlers: list[tuple[str, Handler]] = field(default_factory=list)
-    sent: list[tuple[str, str, bool]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        configs = tuple(OpenDtuInverterConfig(serial=s, max_watt=1500) for s in self.serials)
-        self.driver = OpenDtu(
-            OpenDtuConfig(), configs, cast(Broker, self), clock=lambda: self.now_s, utc=lambda: UTC_0 + self.now_s
-        )
-
-    def on_disconnect(self, farewell: Callable[[], None]) -> None:
-        self.disconnect = farewell
-
-    def subscribe(self, topic_filter: str, handler: Handler) -> None:
-        self.handlers.append((topic_filter, handler))
-
-    async def publish(self, topic: str, payload: str, *, qos: int = 0, retain: bool = False) -> bool:
-        self.sent.append((topic, payload, retain))
-        return self.connected
-
-    def hear(self, topic: str, payload: str | bytes, *, retain: bool = False) -> None:
-        data = payload.encode() if isinstance(payload, str) else payload
-        for topic_filter, handler in self.handlers:
-            if Topic(f"solar/{topic}").matches(topic_filter):
-                handler(Message(f"solar/{topic}", data, retain))
-
-    def burst(self, serial: str = SERIAL, *, retain: bool = False, age_s: float = 0.5, **changes: str) -> None:
-        """What OpenDTU publishes of an inverter that has just answered."""
-        status = {"limit_relative": "40.00", "limit_absolute": "600.00", "reachable": "1", "producing": "1",
-                  "last_update": f"{UTC_0 + self.now_s - age_s:.0f}"}  # fmt: skip
-        self.hear("dtu/uptime", f"{self.now_s:.0f}", retain=retain)
-        self.hear(f"{serial}/name", "Roof", retain=retain)
-        self.hear(f"{serial}/radio/rssi", "-80", retain=retain)
-        for group, values in (("status", status), ("0", AC), ("1", PANEL), ("0", INV)):
-            for key, value in values.items():
-                self.hear(f"{serial}/{group}/{key}", changes.get(key, value) if group != "1" else value, retain=retain)
-
-    @property
-    def state(self) -> InverterState:
-        return self.driver.states()[0]
+from app.inverters.opendtu import OpenDtuInverterConfig
+from tests.inverters.desk import OTHER, SERIAL, Desk
 
 
 def test_a_live_burst_becomes_typed_state() -> None:
@@ -213,7 +147,7 @@ async def test_a_limit_goes_out_as_a_plain_decimal_within_the_range_and_never_re
 
 
 async def test_a_limit_that_did_not_leave_is_not_remembered_as_sent() -> None:
-    desk = Desk(connected=False)
+    desk = Desk(broker_says=False)
     assert not await desk.driver.set_limit(SERIAL, 300.0)
     assert desk.state.commanded_w is None
 
@@ -235,7 +169,7 @@ async def test_switching_is_one_digit_never_retained_and_remembered_until_a_rest
 
 
 async def test_a_switch_that_did_not_leave_is_not_remembered() -> None:
-    desk = Desk(connected=False)
+    desk = Desk(broker_says=False)
     assert not await desk.driver.set_power(SERIAL, on=False)
     assert desk.state.power_on is None
 

@@ -103,9 +103,10 @@ async def test_logins_statuses_sizes_and_redirects_over_real_http() -> None:
         for path, text in {"/moved": "HTTP 302", "/huge": "more than", "/html": "not answer with JSON"}.items():
             with pytest.raises(DeviceDataError, match=text):
                 await at(path).read()
+        meter = at("/power")
         await server.close()
         with pytest.raises(DeviceUnavailable, match="cannot reach"):
-            await at("/power").read()
+            await meter.read()
 
 
 def reading(power_w: float, at_s: float, **keys: Any) -> Reading:

@@ -25,6 +25,8 @@ MAY_WRITE = [
     ("app", "zeropower/status"),
     ("app", "zeropower/state/limit"),
     ("app", "zeropower/set/enabled"),  # it clears retained commands
+    ("app", "zeropower/state/heartbeat"),
+    ("app", "zeropower/state/instance"),
     ("opendtu", "solar/dtu/status"),
     ("opendtu", "solar/dtu/heap/free"),
     ("opendtu", "solar/ac/power"),
@@ -57,6 +59,9 @@ MAY_NOT_WRITE = [
     ("home", "solar/dtu/status"),
     ("home", "zeropower/status"),
     ("home", "zeropower/state/limit"),
+    ("home", "zeropower/state/instance"),
+    ("home", "zeropower/state/heartbeat"),
+    ("home", "zeropower/set/anything/else"),
 ]
 
 MAY_READ = [
@@ -66,6 +71,7 @@ MAY_READ = [
     ("app", "home", "zeropower/set/enabled"),
     ("opendtu", "app", LIMIT),
     ("home", "app", "zeropower/state/grid_power"),
+    ("home", "app", "zeropower/state/heartbeat"),
     ("home", "opendtu", "solar/ac/power"),
 ]
 
@@ -129,11 +135,12 @@ async def test_nobody_connects_without_a_password_of_their_own(broker: StackBrok
             pass
 
 
-async def test_the_dead_mans_will_reaches_opendtu_when_the_controller_is_killed(broker: StackBroker) -> None:
-    will = ["--will-topic", LIMIT, "--will-payload", "45", "--will-qos", "1"]
-    login = ["-h", "127.0.0.1", "-p", str(broker.port), "-u", "app", "-P", PASSWORDS["app"]]
+async def fires(broker: StackBroker, user: str, topic: str) -> bool:
+    """Whether OpenDTU gets the last will that this user leaves with the broker."""
+    will = ["--will-topic", topic, "--will-payload", "45", "--will-qos", "1"]
+    login = ["-h", "127.0.0.1", "-p", str(broker.port), "-u", user, "-P", PASSWORDS[user]]
     async with client(broker, "opendtu") as dtu, client(broker, "app") as app:
-        await dtu.subscribe("solar/+/cmd/limit_nonpersistent_absolute")
+        await dtu.subscribe("solar/+/cmd/#")
         await app.publish("zeropower/hello", "connected", qos=1, retain=True)
         controller = await asyncio.create_subprocess_exec(
             "mosquitto_sub", *login, *will, "-t", "zeropower/hello", stdout=asyncio.subprocess.PIPE
@@ -142,9 +149,29 @@ async def test_the_dead_mans_will_reaches_opendtu_when_the_controller_is_killed(
         assert await controller.stdout.readline() == b"connected\n"
         controller.kill()
         await controller.communicate()
-        async with asyncio.timeout(5):
-            message = await anext(aiter(dtu.messages))
+        try:
+            async with asyncio.timeout(1.5):
+                message = await anext(aiter(dtu.messages))
+        except TimeoutError:
+            return False
         assert (message.payload, message.retain) == (b"45", False)
+        return True
+
+
+async def test_the_dead_mans_will_reaches_opendtu_when_the_controller_is_killed(broker: StackBroker) -> None:
+    assert await fires(broker, "app", LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("user", "topic"),
+    [
+        ("app", "solar/116180400000/cmd/limit_persistent_absolute"),
+        ("app", "solar/116180400000/cmd/power"),
+        ("home", LIMIT),
+    ],
+)
+async def test_no_other_will_is_executed(broker: StackBroker, user: str, topic: str) -> None:
+    assert not await fires(broker, user, topic)
 
 
 def test_the_health_check_is_content_with_this_broker_and_with_no_other(broker: StackBroker) -> None:
@@ -181,9 +208,27 @@ async def test_switching_off_is_allowed_only_where_it_is_asked_for() -> None:
         assert not await arrives(broker, "app", "app", "solar/116180400000/cmd/restart")
 
 
+@pytest.mark.parametrize("serials", ["116180400000,11418040001A", " 116180400000 , 11418040001a "])
+async def test_the_controller_can_be_held_to_its_own_inverters(serials: str) -> None:
+    with stack_broker(OPENDTU_SERIALS=serials, OPENDTU_ALLOW_POWER="1") as broker:
+        for serial, own in (("116180400000", True), ("11418040001a", True), ("116180400002", False)):
+            for command in ("limit_nonpersistent_absolute", "power"):
+                assert await arrives(broker, "app", "app", f"solar/{serial}/cmd/{command}") is own, serial
+        assert not await arrives(broker, "app", "app", "solar/116180400000/cmd/limit_persistent_absolute")
+        assert await fires(broker, "app", LIMIT)
+        assert not await fires(broker, "app", LIMIT.replace("116180400000", "116180400002"))
+
+
+async def test_without_serials_every_inverter_behind_opendtu_may_be_commanded() -> None:
+    with stack_broker(OPENDTU_SERIALS=" ") as broker:
+        assert await arrives(broker, "app", "app", LIMIT.replace("116180400000", "116180400002"))
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        ({"OPENDTU_SERIALS": "+"}, "OPENDTU_SERIALS=+: serial numbers only"),
+        ({"OPENDTU_SERIALS": "116180400000/#"}, "serial numbers only"),
         ({"MQTT_PASSWORD": ""}, "password of app is empty; run: make env"),
         ({"HOME_MQTT_PASSWORD": "a:b"}, "has a colon"),
         ({"OPENDTU_TOPIC_PREFIX": "#"}, "OPENDTU_TOPIC_PREFIX=# is no topic prefix"),

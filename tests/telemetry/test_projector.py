@@ -10,7 +10,7 @@ import pytest
 from app.model import Ac, Fault, GatewayState, InverterState, Mode, Panel, PriceState, Reading, Settings, Tick
 from app.telemetry.points import MEASUREMENTS, MODE_NUMBERS, SCHEMA, TEXT, Point
 from app.telemetry.projector import Projector
-from tests.telemetry.ticks import EAST, UTC_S, WEST, make_inverter, make_tick, one_command
+from tests.telemetry.ticks import EAST, UTC_S, WEST, make_account, make_inverter, make_tick, one_command
 
 
 def of(found: list[Point], measurement: str) -> list[Point]:
@@ -25,6 +25,7 @@ def fields(found: list[Point], measurement: str) -> dict[str, float | str]:
 def test_a_full_tick_fills_every_field_of_the_schema() -> None:
     projector = Projector("home", lambda settings: f"http://app/toggle?state={'off' if settings.enabled else 'on'}")
     projector.points(make_tick())
+    projector.points(make_tick(1.0, excursions=make_account(20.0, (20.0,))))
     fault = Fault("meter", "The meter is silent.", "Check it.")
     found = projector.points(
         make_tick(
@@ -36,6 +37,7 @@ def test_a_full_tick_fills_every_field_of_the_schema() -> None:
             reason="paused",
             price=PriceState(1.0, 2.0, True, 3.0),
             gateways=(GatewayState("opendtu", True, 1.0, -1.0, 2.0, 3.0, data_seq=2),),
+            excursions=make_account(0.0, (20.0,)),
         )
     )
     for measurement in SCHEMA:
@@ -110,14 +112,15 @@ def test_what_is_unknown_is_absent_and_never_zero() -> None:
         price=PriceState(),
         gateways=(GatewayState("opendtu"),),
         dead_times=(),
+        excursions=make_account(None),
     )
     found = Projector("home").points(tick)
     assert fields(found, "grid") == {"power_w": 50.0, "age_s": pytest.approx(0.1)}
     measured, state = of(found, "inverter")
     assert dict(measured.fields) == {"ac_voltage_v": 230.0}
-    assert dict(state.fields) == {"enabled": 1.0, "resets": 0.0}
+    assert dict(state.fields) == {"enabled": 1.0, "resets": 0.0, "guarded": 0.0}
     assert fields(found, "panel") == {"voltage_v": 31.0}
-    assert not {"grid_w", "pv_w", "load_w", "limit_w", "toggle_url"} & set(fields(found, "control"))
+    assert not {"grid_w", "pv_w", "load_w", "limit_w", "toggle_url", "excursion_s"} & set(fields(found, "control"))
     assert fields(found, "price") == {"estimated": 1.0}
     assert not of(found, "dtu")
 
@@ -198,6 +201,53 @@ def test_events_tell_what_changed() -> None:
         ("settings", "zero export off, target 20 W, by mqtt"),
         ("fault_cleared", "The meter is silent for 9 s."),
     ]
+
+
+def test_faults_outside_the_core_are_events_with_their_key() -> None:
+    projector = Projector("home")
+    full = Fault("sqlite", "The disk is full.", "Make room.")
+
+    def events(tick: Tick) -> list[tuple[object, ...]]:
+        shown = [dict(p.fields) for p in of(projector.points(tick), "event")]
+        return [(p["kind"], p["key"]) for p in shown if p["kind"] != "mode"]
+
+    assert events(make_tick(0.0)) == []
+    found = projector.points(make_tick(1.0, outside=(full,)))
+    assert [dict(p.fields)["key"] for p in of(found, "event")] == ["sqlite"]
+    assert fields(found, "control")["faults"] == 1.0
+    assert events(make_tick(2.0, outside=(replace(full, text="It is full by now."),))) == []
+    assert events(make_tick(3.0)) == [("fault_cleared", "sqlite")]
+
+
+def test_an_excursion_is_an_event_when_it_is_over() -> None:
+    projector = Projector("home")
+
+    def events(at_s: float, current_s: float | None, *lengths_s: float) -> list[dict[str, object]]:
+        found = projector.points(make_tick(at_s, excursions=make_account(current_s, lengths_s)))
+        return [dict(p.fields) for p in of(found, "event") if dict(p.fields)["kind"] == "excursion"]
+
+    assert events(0.0, 0.0, 99.0) == [], "one that an earlier run of the program has told of"
+    assert events(1.0, 3.0, 99.0) == [], "too short to be one"
+    assert events(2.0, 16.0, 99.0, 16.0) == [], "going on"
+    assert events(3.0, None, 99.0, 16.0) == [], "nobody knows whether it goes on"
+    (event,) = events(4.0, 0.0, 99.0, 17.0)
+    assert (event["key"], event["length_s"], event["worst_w"]) == ("excursion", 17.0, 320.0)
+    assert event["text"] == "the house exported up to 320 W more than is allowed, for 17 s"
+    assert events(5.0, 0.0, 99.0, 17.0) == []
+    assert len(events(6.0, 2.0, 99.0, 17.0, 40.0)) == 1, "another one begins at once"
+
+
+def test_the_account_of_excursions_is_written_when_it_changes_and_once_a_minute() -> None:
+    projector = Projector("home")
+
+    def written(at_s: float, **changes: object) -> bool:
+        account = make_account(**changes)  # type: ignore[arg-type]
+        return "excursions_today" in fields(projector.points(make_tick(at_s, excursions=account)), "control")
+
+    found = [written(float(second)) for second in range(62)]
+    assert [second for second, there in enumerate(found) if there] == [0, 60]
+    assert written(63.0, current_s=1.0)
+    assert "excursion_s" not in fields(projector.points(make_tick(65.0, excursions=None)), "control")
 
 
 def test_events_of_one_moment_do_not_overwrite_each_other() -> None:

@@ -8,6 +8,8 @@ from app.model import (
     Ac,
     Command,
     Decision,
+    Excursion,
+    Excursions,
     GatewayState,
     InverterState,
     MeterState,
@@ -69,6 +71,7 @@ def make_tick(at_s: float = 0.0, **changes: Any) -> Tick:
         gateways=changes.pop("gateways", (GatewayState("opendtu", True, 3600.0, -61.0, 43.0, 120_000.0, data_seq=1),)),
     )
     dry_run, step_s = changes.pop("dry_run", False), changes.pop("step_s", 0.0005)
+    excursions, outside = changes.pop("excursions", make_account()), changes.pop("outside", ())
     decided = {
         "mode": Mode.LIMIT,
         "reason": "holding 15 W",
@@ -84,7 +87,28 @@ def make_tick(at_s: float = 0.0, **changes: Any) -> Tick:
         "dead_times": ((EAST, 1.4), (WEST, 3.1)),
     }
     decision = Decision(grid_w=grid_w, **{**decided, **changes})
-    return Tick(snapshot, decision, dry_run=dry_run, step_s=step_s)
+    return Tick(snapshot, decision, dry_run=dry_run, step_s=step_s, excursions=excursions, outside=outside)
+
+
+def make_account(
+    current_s: float | None = 0.0, lengths_s: tuple[float, ...] = (), worst_w: float = 320.0
+) -> Excursions:
+    """The account after excursions of these lengths, the last of which may go on."""
+    last = Excursion(UTC_S + 60.0 * len(lengths_s), lengths_s[-1], worst_w) if lengths_s else None
+    longest_s, count = max(lengths_s, default=0.0), len(lengths_s)
+    return Excursions(
+        over_w=50.0,
+        longer_s=15.0,
+        since_utc_s=UTC_S - 900.0,
+        current_s=current_s,
+        today=count,
+        longest_today_s=longest_s,
+        worst_today_w=worst_w if last else 0.0,
+        beyond_today_wh=1.5,
+        total=count,
+        longest_s=longest_s,
+        last=last,
+    )
 
 
 def one_command(limit_w: float = 300.0) -> tuple[Command, ...]:

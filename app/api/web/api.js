@@ -1,17 +1,30 @@
-// Requests that change something, with the token where the controller asks for one.
+// Requests to the controller, with the token where it asks for one.
 
 const KEY = "token";
+const NEEDED = {
+  look: "Looking needs the token that is set as http.read_token; with http.token, changes work too. This browser keeps it.",
+  change: "Changes need the token that is set as http.token. This browser keeps it.",
+};
 
-/** One request; resolves to {ok, status, data, error}, rejects when nothing answers. */
-export async function request(method, url, body) {
-  const headers = { Accept: "application/json" };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+/** The headers of every request. */
+export function headers(more = {}) {
   const token = localStorage.getItem(KEY);
-  if (token) headers.Authorization = `Bearer ${token}`;
-  const response = await fetch(url, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  return { Accept: "application/json", ...(token ? { Authorization: `Bearer ${token}` } : {}), ...more };
+}
+
+/** What an answer that is none says: {status, locked, error}; locked where a (better) token is needed. */
+export async function refusal(response) {
   const data = await response.json().catch(() => ({}));
-  const error = response.ok ? null : data.error || `The controller answers HTTP ${response.status}.`;
-  return { ok: response.ok, status: response.status, data, error };
+  const weak = response.headers.get("WWW-Authenticate")?.includes("insufficient_scope") ?? false;
+  const error = data.error || `The controller answers HTTP ${response.status}.`;
+  return { status: response.status, locked: response.status === 401 || weak, error };
+}
+
+/** One request; resolves to {ok, data} or to a refusal, rejects when nothing answers. */
+export async function request(method, url, body) {
+  const kind = body === undefined ? {} : { "Content-Type": "application/json" };
+  const response = await fetch(url, { method, headers: headers(kind), body: body === undefined ? undefined : JSON.stringify(body) });
+  return response.ok ? { ok: true, data: await response.json().catch(() => ({})) } : { ok: false, ...(await refusal(response)) };
 }
 
 /** Change settings; asks for the token once and again only when it is wrong. Throws an Error with a sentence. */
@@ -21,17 +34,16 @@ export async function change(settings) {
       throw new Error("The controller does not answer: nothing is known to have changed.");
     });
     if (answer.ok) return answer.data;
-    if (answer.status !== 401) throw new Error(answer.error);
-    if (!(await askForToken(asked))) throw new Error("Nothing has changed: the token is needed.");
+    if (!answer.locked) throw new Error(answer.error);
+    if (!(await askForToken("change", asked))) throw new Error("Nothing has changed: the token is needed.");
   }
 }
 
-function askForToken(again) {
+/** Ask for the token that is needed to "look" or to "change"; false where none was given. */
+export function askForToken(purpose, again) {
   const dialog = document.getElementById("token-dialog");
   const field = document.getElementById("token");
-  document.getElementById("token-text").textContent = again
-    ? "That was not the token (http.token in the configuration). Try again."
-    : "Changes need the token that is set as http.token. This browser keeps it.";
+  document.getElementById("token-text").textContent = again ? `That was not the token. ${NEEDED[purpose]}` : NEEDED[purpose];
   field.value = "";
   dialog.returnValue = "cancel";
   dialog.showModal();

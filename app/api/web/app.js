@@ -1,8 +1,9 @@
 // The page: listens to the event stream, shows every tick, and sends what people change.
 
-import { change } from "./api.js";
+import { askForToken, change, request } from "./api.js";
 import { Chart } from "./chart.js";
 import { duration, known, text, watts } from "./format.js";
+import { Stream } from "./stream.js";
 import { render } from "./view.js";
 
 const SILENT_S = 10; // the stream brings a tick about every second
@@ -14,6 +15,9 @@ let cameAt = 0;
 let lostAt = null;
 let stream = null;
 let openedAt = 0;
+let refused = null;
+let barred = false;
+let asked = false;
 let busy = false;
 let dirty = false;
 
@@ -24,19 +28,30 @@ const chart = new Chart(byId("plot"), byId("legend"), byId("chart-note"));
 function open() {
   stream?.close();
   openedAt = seconds();
-  stream = new EventSource("api/events");
-  stream.onmessage = (event) => receive(JSON.parse(event.data));
-  stream.onerror = () => lost();
+  stream = new Stream("api/events", receive, ended);
 }
 
 function receive(data) {
   const wasLost = lostAt !== null && seconds() - lostAt > 5;
+  const first = status === null;
   status = data;
   cameAt = seconds();
-  lostAt = null;
+  lostAt = refused = null;
+  asked = false;
   show();
   chart.push(status);
-  if (wasLost) loadHistory();
+  if (first || wasLost) loadHistory();
+}
+
+async function ended(why) {
+  refused = why;
+  lost();
+  if (!why?.locked || document.hidden) return;
+  barred = true; // until somebody gives a token there is nothing to try
+  if (!(await askForToken("look", asked))) return;
+  barred = false;
+  asked = true;
+  open();
 }
 
 function lost() {
@@ -46,16 +61,16 @@ function lost() {
 
 function watch() {
   const silent = seconds() - Math.max(cameAt, openedAt) > SILENT_S;
-  const closed = stream?.readyState === EventSource.CLOSED && seconds() - openedAt > 3;
+  const closed = stream?.closed && seconds() - openedAt > 3;
   if (silent) lost();
-  if (!document.hidden && (silent || closed)) open(); // a dead WiFi shows as silence, not as an error
+  if (!document.hidden && !barred && (silent || closed)) open(); // a dead WiFi shows as silence, not as an error
   show();
 }
 
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
     stream?.close(); // a page that nobody sees needs no stream, and spares the phone's battery
-  } else {
+  } else if (!barred) {
     open();
     loadHistory();
   }
@@ -72,12 +87,18 @@ function show() {
   const gone = lostAt !== null && seconds() - lostAt > 1.5;
   document.body.classList.toggle("lost", gone);
   byId("banner").hidden = !gone;
-  if (gone) text("banner", `Connection lost${status ? `; the values are ${duration(elapsed)} old` : ""}. Trying again…`);
+  if (gone) text("banner", trouble(elapsed));
   const stalled = status && known(status.ages.tick_s) && status.ages.tick_s + elapsed > 5;
   const state = gone ? "lost" : !status ? "waiting" : stalled || status.ages.tick_s === null ? "waiting" : "live";
   byId("live").dataset.state = state;
   text("live-text", { lost: "Offline", waiting: status ? "Waiting" : "Connecting", live: "Live" }[state]);
   document.title = status && known(status.grid_w) && !gone ? `${watts(status.grid_w)} · Zero export` : "Zero export";
+}
+
+function trouble(elapsed) {
+  if (refused?.locked) return "Nothing is shown without the token: load this page again to give it.";
+  const values = status ? `; the values are ${duration(elapsed)} old` : "";
+  return refused ? `The controller refuses${values}: ${refused.error}` : `Connection lost${values}. Trying again…`;
 }
 
 function showControls() {
@@ -144,8 +165,8 @@ byId("target-form").addEventListener("submit", (event) => {
 
 async function loadHistory() {
   try {
-    const answer = await fetch(`api/history?seconds=${chart.span}`);
-    if (answer.ok) chart.load(await answer.json());
+    const answer = await request("GET", `api/history?seconds=${chart.span}`);
+    if (answer.ok) chart.load(answer.data);
   } catch {
     // the stream tells that nothing answers
   }
@@ -163,4 +184,3 @@ for (const button of document.querySelectorAll("[data-span]")) {
 
 setInterval(watch, 1000);
 open();
-loadHistory();

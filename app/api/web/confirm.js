@@ -15,7 +15,7 @@ form.addEventListener("submit", async (event) => {
     const answer = await request("POST", url);
     if (answer.ok) {
       location.assign(form.dataset.back);
-    } else if (answer.status === 401) {
+    } else if (answer.locked) {
       message.textContent = row.hidden ? "This controller asks for its token." : "That is not the token.";
       row.hidden = false;
       field.focus();

@@ -3,6 +3,7 @@
 import { UNKNOWN, duration, element, energy, known, text, unit, watts } from "./format.js";
 
 const OLD_S = 60;
+const CONFLICT_S = 600; // a command that was not ours is shown for so long
 const cards = new Map();
 
 export function renderInverters(states, elapsed) {
@@ -37,7 +38,7 @@ function build() {
     element("header", {}, element("div", {}, part.name, part.serial), element("div", { className: "right" }, part.power, part.state)),
     part.bar, part.scale, part.figures, part.panels, part.note);
   part.values = {};
-  for (const [key, label] of [["acked", "Acknowledged"], ["temperature", "Temperature"], ["today", "Today"], ["age", "Last value"]]) {
+  for (const [key, label] of [["acked", "Acknowledged"], ["temperature", "Temperature"], ["today", "Today"], ["age", "Last value"], ["guard", "Dead-man limit"]]) {
     part.values[key] = element("dd");
     part.figures.append(element("div", {}, element("dt", { textContent: label }), part.values[key]));
   }
@@ -60,8 +61,15 @@ function update(part, state, elapsed) {
   text(part.values.temperature, unit(state.temperature_c, "°C"));
   text(part.values.today, energy(state.yield_day_wh));
   text(part.values.age, age === null ? UNKNOWN : `${duration(age)} ago`);
-  text(part.note, state.note || "").hidden = !state.note;
+  text(part.values.guard, !state.enabled ? UNKNOWN : state.guarded ? "Armed ✓" : "Not armed");
+  const remarks = [state.note, foreign(state, elapsed)].filter(Boolean).join(" · ");
+  text(part.note, remarks).hidden = !remarks;
   updatePanels(part.panels, state.panels);
+}
+
+function foreign(state, elapsed) {
+  const age = known(state.foreign_age_s) ? state.foreign_age_s + elapsed : null;
+  return state.foreign && age !== null && age < CONFLICT_S ? `Somebody else commanded it ${duration(age)} ago (${state.foreign})` : null;
 }
 
 function condition(state) {

@@ -1,6 +1,6 @@
 // From a status to what is on the page. Nothing here asks or keeps anything.
 
-import { UNKNOWN, duration, element, known, rounded, text, unit, watts } from "./format.js";
+import { UNKNOWN, duration, element, energy, known, rounded, text, unit, watts } from "./format.js";
 import { renderInverters } from "./inverters.js";
 
 const FLOWING_W = 3;
@@ -24,6 +24,7 @@ export function render(status, elapsed) {
   renderFlow(status);
   renderFigures(status, elapsed);
   renderPrice(status.price);
+  renderExcursions(status.excursions);
   renderFaults(status, elapsed);
   renderInverters(status.inverters, elapsed);
   renderGateways(status.gateways, elapsed);
@@ -100,6 +101,24 @@ function renderPrice(price) {
   text(line, parts.join(" · "));
 }
 
+/** The account of exports beyond what is allowed; a dry run has none. */
+function renderExcursions(account) {
+  document.getElementById("excursion-box").hidden = !account;
+  if (!account) return;
+  const now = known(account.current_s) && account.current_s >= account.longer_s;
+  const worst = account.today ? `${duration(account.longest_today_s)} · ${watts(account.worst_today_w)}` : "None";
+  text("excursion-label", now ? "Excursion now" : "Worst excursion today");
+  text("excursion", now ? `${duration(account.current_s)} · ${watts(account.last?.worst_w)}` : worst).dataset.tone = now ? "bad" : "";
+  const parts = [`${account.today} today, ${account.total} since ${date(account.since)}`];
+  parts.push(`${energy(account.beyond_today_wh)} beyond what is allowed today`);
+  if (account.unknown_today_s >= 1) parts.push(`grid unknown for ${duration(account.unknown_today_s)} today`);
+  text("excursion-text", `More than ${watts(account.over_w)} too much for ${duration(account.longer_s)}: ${parts.join(" · ")}`);
+}
+
+function date(iso) {
+  return new Date(iso).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
+}
+
 function clock(iso) {
   return new Date(iso).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
 }
@@ -121,7 +140,8 @@ function renderFaults(status, elapsed) {
     text(what, fault.text);
     text(next, fault.next_step);
     const age = (now - Date.parse(fault.since)) / 1000;
-    text(since, known(age) ? `Since ${clock(fault.since)} (${duration(Math.max(0, age))})` : "");
+    const lasts = known(age) ? ` · since ${(age < 86400 ? clock : date)(fault.since)} (${duration(Math.max(0, age))})` : "";
+    text(since, `${fault.key}${lasts}`);
   }
 }
 

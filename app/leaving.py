@@ -1,0 +1,55 @@
+"""What a clean stop leaves in the inverters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from app.actuator import Actuator
+from app.control.delivery import acknowledged
+from app.control.failsafe import fail_safe_limits
+from app.model import Command, InverterState, Snapshot
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 6.0  # OpenDTU shows within about 5 s what an inverter has acknowledged
+LOOK_S = 0.1
+
+
+def exit_commands(
+    snapshot: Snapshot, how: Literal["fail_safe", "release", "keep"], fail_safe_w: float | None
+) -> list[Command]:
+    """The last commands of a clean stop: ``release`` to the maximum, or the fail-safe shares."""
+    states = [state for state in snapshot.inverters if state.enabled and state.reachable is not False]
+    if how == "release":
+        return [Command(state.serial, state.max_w, "exit") for state in states]
+    shares = fail_safe_limits(states, snapshot.inverters, fail_safe_w)
+    lowest = {
+        s.serial: shares[s.serial] if s.commanded_w is None else min(shares[s.serial], s.commanded_w) for s in states
+    }
+    return [Command(serial, round(limit_w, 1), "exit") for serial, limit_w in lowest.items()]
+
+
+async def leave(actuator: Actuator, states: Callable[[], Sequence[InverterState]], commands: Sequence[Command]) -> None:
+    """Send the last limits and wait, within bounds, until each is acknowledged."""
+    wanted = {command.serial: command.limit_w for command in commands}
+    held = {state.serial for state in states() if acknowledged(state) and state.commanded_w == wanted.get(state.serial)}
+    actuator.send([command for command in commands if command.serial not in held])  # a repetition may silence it
+    await actuator.finish()
+    for _ in range(round(PATIENCE_S / LOOK_S)):
+        if all(acknowledged(state) for state in _sent(states(), wanted)):
+            break
+        await asyncio.sleep(LOOK_S)
+    sent = {state.serial: state for state in _sent(states(), wanted)}
+    for state in states():
+        if state.serial in sent:
+            shown = "acknowledged" if acknowledged(state) else f"not acknowledged within {PATIENCE_S:.0f} s"
+            log.info("left behind: %s at %.0f W, %s", state.name, wanted[state.serial], shown)
+        elif state.serial in wanted:
+            log.warning("the exit limit could not be sent to %s", state.name)
+
+
+def _sent(states: Sequence[InverterState], wanted: dict[str, float]) -> list[InverterState]:
+    return [state for state in states if state.serial in wanted and state.commanded_w == wanted[state.serial]]

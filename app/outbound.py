@@ -1,0 +1,94 @@
+"""Asking servers that may be broken or hostile: one time-out over all of it, little memory, no way round.
+
+Redirects are not followed and cookies not kept, so that a login goes to the host it is meant for and nowhere
+else. Answers come unpacked or not at all: a few bytes can unpack to gigabytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from app.model import DeviceDataError, DeviceUnavailable
+
+MAX_BODY_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said; the body only where the status is 200."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def new_session() -> aiohttp.ClientSession:
+    """The session that all devices and services share."""
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+
+
+def place(url: str) -> str:
+    """A URL as it may be shown: without login, query and fragment."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+async def ask(
+    session: aiohttp.ClientSession,
+    url: str,
+    timeout_s: float,
+    *,
+    who: str = "",
+    connect_s: float | None = None,
+    headers: Mapping[str, str] | None = None,
+    **request: Any,
+) -> Answer:
+    """GET a small document. Raises `DeviceError` with a sentence that begins with ``who``, by default the URL."""
+    who = who or place(url)
+    timeout = aiohttp.ClientTimeout(total=timeout_s, connect=connect_s)
+    headers = {"Accept-Encoding": "identity", **(headers or {})}
+    try:
+        async with session.get(
+            url, timeout=timeout, headers=headers, allow_redirects=False, auto_decompress=False, **request
+        ) as response:
+            body = await _body(response, who) if response.status == 200 else b""
+            return Answer(response.status, response.headers, body)
+    except TimeoutError:
+        raise DeviceUnavailable(f"{who} does not answer within {timeout_s:g} s") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a name that cannot be looked up
+        raise DeviceUnavailable(f"cannot reach {who}: {_cause(error)}") from None
+
+
+async def _body(response: aiohttp.ClientResponse, who: str) -> bytes:
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise DeviceDataError(f"{who} sends a packed answer, which was not asked for")
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise DeviceDataError(f"{who} answers more than {MAX_BODY_BYTES} bytes")
+    return bytes(body)
+
+
+def _cause(error: Exception) -> str:
+    """What the operating system says, where it said something; aiohttp's own words may quote the whole URL."""
+    match error:
+        case aiohttp.ClientSSLError():
+            return "its certificate is not accepted"
+        case aiohttp.ClientConnectorDNSError() | UnicodeError() | aiohttp.InvalidURL():
+            return "its name is not known"
+        case OSError() if error.errno is not None and error.errno > 0:
+            return os.strerror(error.errno).lower()
+        case aiohttp.ServerDisconnectedError():
+            return "it closed the connection"
+        case aiohttp.ClientPayloadError():
+            return "its answer broke off"
+        case aiohttp.ClientResponseError():
+            return "its answer is not HTTP"
+    return type(error).__name__
