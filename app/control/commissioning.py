@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.control.policy import Goal
 from app.control.settings import ControlSettings
 from app.control.steptest import StepTest
-from app.model import Command, Decision, Snapshot, StepResult, StepTestReport, StepTestRequest
+from app.model import Command, Fault, Snapshot, StepResult, StepTestReport, StepTestRequest
 
 SERIOUS = ("broker", "gateway:", "unreachable:")  # faults that end a test
 
@@ -52,8 +52,11 @@ class Commissioning:
             return None
         return Turn([command] if command else [], f"step test of {report.name}: {report.text}")
 
-    def close(self, snapshot: Snapshot, decision: Decision) -> StepTestReport | None:
-        """End the test where this step was not its own; the test as it stands, as long as it is asked for."""
+    def close(self, snapshot: Snapshot, reason: str, faults: tuple[Fault, ...]) -> StepTestReport | None:
+        """End the test where this step was not its own; the test as it stands, as long as it is asked for.
+
+        ``reason``: what this step was about; ``faults``: those of now.
+        """
         request = snapshot.step_test
         if request is None:
             self._test = None
@@ -62,8 +65,8 @@ class Commissioning:
             self._test = self._new(request, 0.0)
         if self._turn_s != snapshot.now_s:
             why = "the controller took over again" if self._turn_s is not None else "the controller cannot test now"
-            self._test.fail(f"{why}: {decision.reason}", "Test again while the controller regulates.")
-        for fault in decision.faults:
+            self._test.fail(f"{why}: {reason}", "Test again while the controller regulates.")
+        for fault in faults:
             if fault.key.startswith(SERIOUS):
                 self._test.fail(fault.text, fault.next_step)
         return self._test.report

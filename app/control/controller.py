@@ -76,7 +76,7 @@ class Controller:
         """Add what is wrong, what is known, and what the broker is to do. ``own``: nobody asked for the step test."""
         faults = self._faults.update(snapshot, fresh, decision, self._delivery, self._observer)
         self._serials = tuple(state.serial for state in snapshot.inverters if state.enabled)
-        report = self._commissioning.close(snapshot, replace(decision, faults=faults))
+        report = self._commissioning.close(snapshot, decision.reason, faults)
         measured = self._commissioning.measured()
         if measured is not None:
             self._observer[measured[0]].dead_time = DeadTime(self._settings.dead_time_s, measured[1])

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import gzip
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import TypeAdapter
+
 from app.control import Controller, ControlSettings
-from app.model import Decision, PriceState, Settings, Snapshot, StepTestRequest, Tick
+from app.model import Ac, Decision, InverterState, Mode, PriceState, Settings, Snapshot, StepTestRequest, Tick
 from app.recording import FORMAT, Header, encode_header, encode_tick
 from app.simulator.fleet import fleet
 from app.simulator.house import House, HouseConfig
@@ -21,6 +24,8 @@ from app.simulator.parameters import DtuConfig, MeterConfig
 from tests.closed_loop import ClosedLoop
 
 FOLDER = Path(__file__).parent / "recorded"
+TICK, NOTHING = TypeAdapter(Tick), Decision(Mode.STARTING, "")
+LONG = re.compile(rb"-?\d+\.\d{5,}(e-?\d+)?")
 RUNNING = DtuConfig(up_since_s=7200)
 
 
@@ -44,10 +49,11 @@ class Life:
         return self.loop.house
 
     def step(self, snapshot: Snapshot) -> Decision:
-        first, *others = snapshot.inverters
-        shown = replace(snapshot, inverters=(replace(first, **self.inverter), *others), **self.seen)
-        decision = self._controller.step(shown)
-        self.lines.append(encode_tick(Tick(shown, decision)))
+        first, *others = map(_needed, snapshot.inverters)
+        seen = replace(snapshot, inverters=(replace(first, **self.inverter), *others), gateways=(), **self.seen)
+        seen = TICK.validate_json(_short(encode_tick(Tick(seen, NOTHING)))).snapshot
+        decision = self._controller.step(seen)
+        self.lines.append(_short(encode_tick(Tick(seen, decision))))
         return decision
 
     def run(self, seconds: float, load_w: float | None = None, sun: float | None = None) -> None:
@@ -56,6 +62,16 @@ class Life:
         if sun is not None:
             self.house.sun_override = sun
         self.loop.run(seconds)
+
+
+def _short(line: bytes) -> bytes:
+    """With four decimals, which are enough and take half the room."""
+    return LONG.sub(lambda number: b"%.4f" % float(number[0]), line)
+
+
+def _needed(state: InverterState) -> InverterState:
+    """What the core looks at."""
+    return replace(state, ac=Ac(power_w=state.ac.power_w), panels=(), utc_s=None, rssi_dbm=None)
 
 
 def life(count: int = 1, dead_time_s: float = 1.0, seed: int = 11, interval_s: float = 1.0, **settings: Any) -> Life:
@@ -80,11 +96,12 @@ def steps() -> Life:
     return one
 
 
-def lively(count: int, dead_time_s: float, seed: int, **settings: Any) -> Life:
+def lively(count: int, dead_time_s: float, seed: int, rounds: int = 1, **settings: Any) -> Life:
     """Appliances, and a few clouds."""
     one = life(count, dead_time_s, seed, **settings)
-    for sun in (0.9, 0.4, 0.8, 0.2, 0.9):
-        one.run(40, sun=sun)
+    for _ in range(rounds):
+        for sun in (0.9, 0.4, 0.8, 0.2, 0.9):
+            one.run(40, sun=sun)
     return one
 
 
@@ -107,6 +124,44 @@ def each_phase() -> Life:
     one.run(10)
     one.loop.distort = lambda reading: reading
     one.run(20)
+    return one
+
+
+def lively_phases() -> Life:
+    """No phase may export, with appliances on each, and an inverter that feeds all three."""
+    one = life(5, 3.0, 17, phases="each")
+    for sun in (0.9, 0.5, 0.9, 0.15, 0.7):
+        one.run(60, sun=sun)
+    one.loop.settings = Settings(target_point_w=-200.0)
+    one.run(40)
+    return one
+
+
+def deaf() -> Life:
+    """Switches that get lost, and inverters that come back switched on."""
+    one = life(2, switch_off=True)
+    one.run(70, 20.0)
+    one.house.dtu.drop_commands = True
+    one.run(150)
+    one.house.dtu.drop_commands = False
+    one.run(120)
+    for inverter in one.house.inverters:
+        inverter.on = True
+    one.run(120)
+    one.house.inverters[0].on = False
+    one.run(100, 1500.0)
+    return one
+
+
+def too_little() -> Life:
+    """Less than the minima together, then somebody else feeds in, then an inverter is switched behind our back."""
+    one = life(2)
+    one.run(60, 20.0)
+    one.loop.distort = lambda reading: replace(reading, power_w=reading.power_w - 700.0)
+    one.run(50, 300.0)
+    one.loop.distort = lambda reading: reading
+    one.inverter = {"power_on": False, "powered_at_s": one.house.now_s}
+    one.run(70, 600.0)
     return one
 
 
@@ -226,7 +281,13 @@ LIVES: dict[str, Callable[[], Life]] = {
     "hob_strict": lambda: hob(3.0, export_weight=8.0),
     "hob_slow": lambda: hob(10.0, export_weight=1.0),
     "each_phase": each_phase,
+    "lively_phases": lively_phases,
     "standby": standby,
+    "deaf": deaf,
+    "too_little": too_little,
+    "long": lambda: lively(1, 1.0, 18, rounds=3),
+    "long_slow": lambda: lively(1, 10.0, 19, rounds=3),
+    "long_pair": lambda: lively(2, 3.0, 20, rounds=3),
     "meter_faults": meter_faults,
     "inverter_faults": inverter_faults,
     "prices": prices,
