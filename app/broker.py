@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import aiomqtt
 
-from app.fields import BrokerConfig
-from app.mqttconnection import NO_ANSWER, TIMEOUT_S, connection, new_client, settled
+from app.mqttconnection import NO_ANSWER, TIMEOUT_S, Address, connection, new_client, sentence, settled
 from app.seldom import Seldom
+
+__all__ = ["Address", "Broker", "Greeting", "Handler", "Message"]
 
 log = logging.getLogger(__name__)
 
@@ -33,25 +34,6 @@ class Message:
     topic: str
     payload: bytes
     retain: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the broker is, and who we are there."""
-
-    host: str
-    port: int
-    username: str = ""
-    password: str = ""
-
-    @classmethod
-    def of(cls, config: BrokerConfig) -> Address:
-        """The address that a configuration gives."""
-        host, _, port = config.host.rpartition(":")
-        return cls(host or config.host, int(port) if host else config.port, config.username, config.password)
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 Handler = Callable[[Message], None]
@@ -143,7 +125,7 @@ class Broker:
             try:
                 await self._session()
             except aiomqtt.MqttError as error:
-                self._down(_sentence(self.address, error))
+                self._down(sentence(self.address, error))
             except Exception as error:  # where a connection breaks at a bad moment, KeyError and ValueError come too
                 log.debug("the connection to %s broke", self.address, exc_info=True)
                 self._down(f"cannot use the MQTT broker at {self.address}: {type(error).__name__} {error}")
@@ -229,13 +211,3 @@ class Broker:
             self._told = True
             log.warning("%s; trying again until it is back", sentence)
         self.fault = sentence
-
-
-def _sentence(address: Address, error: aiomqtt.MqttError) -> str:
-    text = str(error)
-    if text == NO_ANSWER:
-        return f"the MQTT broker at {address} is connected and does not answer"
-    if "uthori" in text or "Bad user name" in text:
-        who = f"user {address.username!r}" if address.username else "no user name"
-        return f"the MQTT broker at {address} refuses the login ({who}): check mqtt.username and mqtt.password"
-    return f"cannot reach the MQTT broker at {address}: {text}"

@@ -7,9 +7,12 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import aiomqtt
+
+from app.fields import BrokerConfig
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +22,25 @@ NO_ANSWER = "Operation timed out"  # aiomqtt's words for it
 CLOSED = "it closed the connection"
 
 Take = Callable[[aiomqtt.Message], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the broker is, and who we are there."""
+
+    host: str
+    port: int
+    username: str = ""
+    password: str = ""
+
+    @classmethod
+    def of(cls, config: BrokerConfig) -> Address:
+        """The address that a configuration gives."""
+        host, _, port = config.host.rpartition(":")
+        return cls(host or config.host, int(port) if host else config.port, config.username, config.password)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
 
 
 class _Inbox(asyncio.Queue[aiomqtt.Message]):
@@ -77,6 +99,17 @@ async def settled(task: asyncio.Future[Any]) -> None:
     await asyncio.wait({task}, timeout=3.0 * TIMEOUT_S)
     if task.done() and not task.cancelled():
         task.exception()
+
+
+def sentence(address: Address, error: aiomqtt.MqttError) -> str:
+    """What went wrong, for people."""
+    text = str(error)
+    if text == NO_ANSWER:
+        return f"the MQTT broker at {address} is connected and does not answer"
+    if "uthori" in text or "Bad user name" in text:
+        who = f"user {address.username!r}" if address.username else "no user name"
+        return f"the MQTT broker at {address} refuses the login ({who}): check mqtt.username and mqtt.password"
+    return f"cannot reach the MQTT broker at {address}: {text}"
 
 
 async def _end_of(client: aiomqtt.Client) -> None:

@@ -43,6 +43,7 @@ from app.watchdog import Watchdog
 log = logging.getLogger(__name__)
 
 LONGEST_TICK_S = 1.05  # the loop turns at least this often, with or without a reading
+LONGEST_HOLD_S = 0.5  # and while the reading is getting too old, since then the fail-safe is near
 LINK_LIFETIME_S = 3600
 LINK_STEP_S = 900
 CLOSE_TIMEOUT_S = 5.0
@@ -157,7 +158,8 @@ class System:
         before: Tick | None = None
         while True:
             try:
-                async with asyncio.timeout(LONGEST_TICK_S):
+                holding = before is not None and before.decision.mode in (Mode.HOLD, Mode.STARTING)
+                async with asyncio.timeout(LONGEST_HOLD_S if holding else LONGEST_TICK_S):
                     await self._wake.wait()
             except TimeoutError:
                 pass  # no reading: the step still has to see that time goes by

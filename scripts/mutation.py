@@ -1,7 +1,7 @@
 """``python -m scripts.mutation``: how many random changes of the core a test notices.
 
 Draws mutants of ``app/control``, tries each on a copy of the checkout and prints the share that a test killed, and
-those that survived. What cannot change anything is not drawn: annotations, and ``is None`` for ``== None``. Needs cosmic-ray.
+those that survived. What changes nothing is not drawn: annotations, ``== None`` for ``is None``. Needs cosmic-ray.
 """
 
 from __future__ import annotations

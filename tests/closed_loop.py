@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -25,8 +25,11 @@ class Wire:
     handlers: dict[str, list[Handler]] = field(default_factory=dict)
     connected: bool = True
 
-    def on_disconnect(self, farewell: Callable[[], None]) -> None:
+    def on_connect(self, greeting: Callable[[], Awaitable[None]]) -> None:
         """Never happens here."""
+
+    def on_disconnect(self, farewell: Callable[[], None]) -> None:
+        """Nor does this."""
 
     def subscribe(self, topic: str, handler: Handler) -> None:
         self.handlers.setdefault(topic, []).append(handler)

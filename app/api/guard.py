@@ -112,12 +112,17 @@ def host_allowed(host: str, config: HttpConfig) -> bool:
 
 def safe_redirect(url: str, config: HttpConfig) -> str:
     """The URL as it may stand in a Location header. Raises `RefusedError` where its origin is not allowed."""
-    allowed = {origin(base) for base in (*config.allowed_origins, config.grafana, config.public_url)}
+    allowed = {origin(base) for base in allowed_bases(config)}
     if origin(url) is None or origin(url) not in allowed:
         raise RefusedError(
             400, f"redirect {url[:200]!r} leads to no allowed origin: add its origin to http.allowed_origins"
         )
     return quote(url, safe="!#$%&'()*+,/:;=?@[]~")
+
+
+def allowed_bases(config: HttpConfig) -> tuple[str, ...]:
+    """URLs on whose origins a redirect may lead."""
+    return (*config.allowed_origins, config.grafana, config.public_url)
 
 
 def origin(url: str) -> Origin | None:

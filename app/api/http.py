@@ -136,7 +136,9 @@ class HttpServer:
         self._server.close()
         self._events.close()
         await self._runner.cleanup()
-        self._server = self._runner = None
+        if self._listener is not None:
+            self._listener.close()
+        self._server = self._runner = self._listener = None
 
     def application(self) -> web.Application:
         """The routes, for the server and for tests of them."""
@@ -218,7 +220,7 @@ class HttpServer:
         return web.Response(body=text.encode("utf-8", "replace"), headers={"Content-Type": exposition.CONTENT_TYPE})
 
     async def _get_openapi(self, _request: web.Request) -> web.Response:
-        return _json(openapi(self._about["version"]))
+        return _json(openapi(self._about["version"], self._config))
 
 
 def _server_log() -> logging.Logger:

@@ -22,6 +22,7 @@ QUEUED = 1024  # newcomers that the system keeps meanwhile; whom it turns away c
 HEAD_S = 5.0
 BODY_S = 5.0
 MAX_BYTES = 65_536  # of one request; nothing here needs a tenth of it
+_END_OF_HEAD = b"\r\n\r\n"
 
 
 class Listener:
@@ -60,6 +61,11 @@ class Listener:
         self._waiting[connection] = None
         return True
 
+    def close(self) -> None:
+        """End every connection that is still there."""
+        for connection in list(self._open.values()):
+            connection.put_out()
+
     def leave(self, connection: Connection, transport: asyncio.BaseTransport) -> None:
         """Forget a connection."""
         self._open.pop(transport, None)
@@ -73,12 +79,16 @@ class Listener:
 
 
 class Connection(asyncio.Protocol):
-    """Passes everything on to aiohttp's protocol, and watches how long a request takes to be there."""
+    """Passes everything on to aiohttp's protocol, and watches how long a request takes to be there.
+
+    Aiohttp's part begins with a whole head: until then a connection costs next to nothing.
+    """
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._inner: web.RequestHandler | None = None
         self._transport: asyncio.Transport | None = None
+        self._head = bytearray()
         self._serving = False
         self._bytes = 0
         self._late: asyncio.TimerHandle | None = None
@@ -89,8 +99,6 @@ class Connection(asyncio.Protocol):
             transport.close()
             return
         self._transport = transport
-        self._inner = self._listener.server()
-        self._inner.connection_made(transport)
         self._hurry()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -102,11 +110,19 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Pass bytes on, unless there are too many; with the first of a request, its time begins."""
         self._bytes += len(data)
-        if self._inner is None or self._bytes > MAX_BYTES:
+        if self._transport is None or self._bytes > MAX_BYTES:
             self.put_out()
             return
         if not self._serving:
             self._hurry()
+        if self._inner is None:
+            self._head += data
+            if self._head.find(_END_OF_HEAD, max(0, len(self._head) - len(data) - 3)) < 0:
+                return
+            data = bytes(self._head)
+            self._head.clear()
+            self._inner = self._listener.server()
+            self._inner.connection_made(self._transport)
         self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:

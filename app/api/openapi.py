@@ -2,64 +2,120 @@
 
 from __future__ import annotations
 
+import re
+
+from app.api.guard import MAX_URL, allowed_bases
 from app.api.schemas import ON_OFF, TEXT, Json, ref, schemas
+from app.config import HttpConfig
+
+Security = list[dict[str, list[str]]]
+TOGGLE = "/api/toggle"
 
 
-def openapi(version: str) -> Json:
-    """The whole document."""
+LOOKING, CHANGING = "read_token", "token"
+
+
+def openapi(version: str, config: HttpConfig | None = None) -> Json:
+    """The whole document, with the tokens that this configuration asks for."""
+    config = config or HttpConfig()
+    bearer = {"type": "http", "scheme": "bearer"}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Zero export", "version": version, "description": _INTRODUCTION},
-        "paths": _paths(),
+        "paths": _paths(
+            looking=[{LOOKING: []}, {CHANGING: []}] if config.read_token else [{}],
+            changing=[{CHANGING: []}] if config.token else [{}],
+            redirect=_redirect(config),
+        ),
         "components": {
             "schemas": schemas(),
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                LOOKING: bearer | {"description": "http.read_token of the configuration: looks, and changes nothing"},
+                CHANGING: bearer | {"description": "http.token of the configuration: may do everything"},
+            },
         },
     }
 
 
 _INTRODUCTION = (
     "Grid power is positive on import and negative on export; a limit is AC watts; null means unknown, and times are "
-    "UTC. Changes from a browser need a signed link, or a POST or PUT from the controller's own page. Other clients "
-    "need the bearer token where http.token is set."
+    "UTC. Changes from a browser need a signed link, or a POST or PUT from the controller's own page. Where http.token "
+    "is set, every change but that of a signed link needs it as a bearer token; where http.read_token is set, looking "
+    "needs one of the two. After five different wrong tokens within a minute, further ones from the same address are "
+    "refused until the first is a minute old."
 )
 
 
-def _paths() -> Json:
-    refusals = {code: _answer(text, "Error") for code, text in _REFUSALS.items()}
+def _paths(*, looking: Security, changing: Security, redirect: Json) -> Json:
+    found = _page_paths()
+    _add(found, _looking_paths(), looking, _LOOKING_REFUSALS)
+    _add(found, _changing_paths(redirect), changing, _CHANGING_REFUSALS)
+    for operation in found[TOGGLE].values():
+        operation["security"] = [{}, *(way for way in changing if way)]  # a signed link needs no token
+    for item in found.values():
+        for operation in item.values():
+            operation["responses"] |= {code: _answer(text, "Error") for code, text in _ANYWHERE.items()}
+            operation["responses"]["400"]["content"]["text/plain"] = {"schema": TEXT}  # what is hardly HTTP
+    return found
+
+
+def _add(found: Json, paths: Json, security: Security, refusals: dict[str, str]) -> None:
+    for path, item in paths.items():
+        for operation in item.values():
+            operation["security"] = security
+            operation["responses"] |= {code: _answer(text, "Error") for code, text in refusals.items()}
+        found.setdefault(path, {}).update(item)
+
+
+def _looking_paths() -> Json:
     return {
         "/api/status": {"get": _read("Everything worth showing", "Status")},
-        "/api/toggle": {
-            "get": _toggle("Flip zero export, or set it", {"200": _ENABLED_OR_PAGE}, refusals),
-            "post": _toggle("The same, from a form or script", {"200": _answer("The new state", "Enabled")}, refusals),
-        },
-        "/api/settings": {"put": _change(refusals), "post": _change(refusals)},
-        "/api/step-test": {
-            "get": _read("The step test that is running, or else the last one", "StepTests"),
-            "post": _start_test(refusals),
-            "delete": _cancel_test(refusals),
-        },
+        "/api/step-test": {"get": _read("The step test that is running, or else the last one", "StepTests")},
         "/api/events": {"get": _events()},
         "/api/history": {"get": _history()},
-        "/healthz": {
-            "get": _read("Whether the control loop turns", "Health", {"503": _answer("It does not", "Health")}),
-        },
         "/metrics": {"get": {"summary": "Prometheus text, version 0.0.4", "responses": {"200": _plain("text/plain")}}},
         "/openapi.json": {
             "get": {"summary": "This document", "responses": {"200": _body("The document", {"type": "object"})}},
         },
-        "/": {"get": {"summary": "The web page", "responses": {"200": _plain("text/html")}}},
+    }
+
+
+def _changing_paths(redirect: Json) -> Json:
+    post = {"200": _answer("The new state", "Enabled")}
+    return {
+        TOGGLE: {
+            "get": _toggle("Flip zero export, or set it", {"200": _ENABLED_OR_PAGE}, redirect),
+            "post": _toggle("The same, from a form or script", post, redirect),
+        },
+        "/api/settings": {"put": _change(), "post": _change()},
+        "/api/step-test": {"post": _start_test(), "delete": _cancel_test()},
+    }
+
+
+def _page_paths() -> Json:
+    stalled = {"503": _answer("It does not", "Health")}
+    return {
+        "/healthz": {"get": _read("Whether the control loop turns", "Health", stalled)},
+        "/": {"get": {"summary": "The web page", "responses": {"200": _plain("text/html"), "304": _UNCHANGED}}},
         "/web/{name}": {"get": _file()},
     }
 
 
-_REFUSALS = {
-    "400": "A value is wrong, or the redirect leads to no allowed origin; nothing changed",
-    "401": "The token is missing or wrong; nothing changed",
-    "403": "A prefetch, a page of another origin, or a bad link; nothing changed",
+_UNCHANGED: Json = {"description": "Unchanged"}
+_ANYWHERE = {
+    "400": "A value is wrong, the redirect leads to no allowed origin, or the body is broken; nothing changed",
     "408": "The body did not come in time; nothing changed",
     "413": "The body is too large; nothing changed",
+}
+_LOOKING_REFUSALS = {
+    "401": "The token is missing or wrong",
+    "429": "Too many wrong tokens: wait for as many seconds as Retry-After says",
+}
+_CHANGING_REFUSALS = {
+    "401": "The token is missing or wrong; nothing changed",
+    "403": "A prefetch, a page of another origin, a bad link, or a token that may only look; nothing changed",
     "421": "The Host name is not known here; nothing changed",
+    "429": _LOOKING_REFUSALS["429"],
 }
 
 
@@ -89,31 +145,35 @@ def _query(name: str, schema: Json, text: str) -> Json:
     return {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
 
 
-def _toggle(summary: str, answers: Json, refusals: Json) -> Json:
+def _redirect(config: HttpConfig) -> Json:
+    """URLs on one of the allowed origins."""
+    origins = "|".join(re.sub(r"([.\[\]+*?(){}|^$])", r"\\\1", base) for base in allowed_bases(config))
+    return {"type": "string", "maxLength": MAX_URL, "pattern": rf"^({origins})([/?#][!-\[\]-~]*)?$"}
+
+
+def _toggle(summary: str, answers: Json, redirect: Json) -> Json:
     return {
         "summary": summary,
         "parameters": [
             _query("state", ON_OFF, "sets this instead of flipping"),
-            _query("redirect", {"type": "string", "format": "uri"}, "where to go afterwards, on an allowed origin"),
+            _query("redirect", redirect, "where to go afterwards, on an allowed origin"),
             _query("exp", {"type": "integer"}, "Unix time at which a signed link expires"),
             _query("sig", TEXT, "signature of a link over state and exp"),
         ],
-        "security": [{}, {"token": []}],
-        "responses": answers | {"303": {"description": "Done; on to the redirect"}} | refusals,
+        "responses": answers | {"303": {"description": "Done; on to the redirect"}},
     }
 
 
-def _change(refusals: Json) -> Json:
+def _change() -> Json:
     answers = {"200": _answer("The settings in force", "Settings"), "415": _answer("The body is not JSON", "Error")}
     return {
         "summary": "Set zero export, its target or both",
-        "security": [{}, {"token": []}],
         "requestBody": {"required": True, "content": {"application/json": {"schema": ref("Change")}}},
-        "responses": answers | refusals,
+        "responses": answers,
     }
 
 
-def _start_test(refusals: Json) -> Json:
+def _start_test() -> Json:
     answers = {
         "202": _answer("It was asked for", "StepTests"),
         "409": _answer("One is running, or none is possible", "Error"),
@@ -121,17 +181,15 @@ def _start_test(refusals: Json) -> Json:
     }
     return {
         "summary": "Measure how one inverter reacts to its limit",
-        "security": [{}, {"token": []}],
         "requestBody": {"required": True, "content": {"application/json": {"schema": ref("Serial")}}},
-        "responses": answers | refusals,
+        "responses": answers,
     }
 
 
-def _cancel_test(refusals: Json) -> Json:
+def _cancel_test() -> Json:
     return {
         "summary": "Call the running step test off",
-        "security": [{}, {"token": []}],
-        "responses": {"200": _answer("The last one as it stands", "StepTests")} | refusals,
+        "responses": {"200": _answer("The last one as it stands", "StepTests")},
     }
 
 
@@ -145,18 +203,18 @@ def _events() -> Json:
 
 def _history() -> Json:
     wanted = {"type": "integer", "minimum": 1, "maximum": 2_678_400, "default": 3600}
-    answers = {
-        "200": _answer("One list per series, equally long", "History"),
-        "400": _answer("seconds is wrong", "Error"),
+    return {
+        "summary": "Stored series",
+        "parameters": [_query("seconds", wanted, "how far back")],
+        "responses": {"200": _answer("One list per series, equally long", "History")},
     }
-    return {"summary": "Stored series", "parameters": [_query("seconds", wanted, "how far back")], "responses": answers}
 
 
 def _file() -> Json:
     name = {"name": "name", "in": "path", "required": True, "schema": TEXT}
     answers = {
         "200": {"description": "The file"},
-        "304": {"description": "Unchanged"},
+        "304": _UNCHANGED,
         "404": _answer("No such file", "Error"),
     }
     return {"summary": "A file of the web page", "parameters": [name], "responses": answers}

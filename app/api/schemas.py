@@ -92,7 +92,7 @@ def schemas() -> dict[str, Json]:
         ),
         "Serial": {
             "type": "object",
-            "properties": {"serial": TEXT},
+            "properties": {"serial": TEXT | {"minLength": 1}},
             "required": ["serial"],
             "additionalProperties": False,
         },

@@ -104,8 +104,20 @@ async def requests(port: int) -> None:
         while True:
             writer.write(f"GET /api/status HTTP/1.1\r\n{HOST}\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
-            length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-            await reader.readexactly(length)
+            await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
+            done[0] += 1
+    finally:
+        writer.transport.abort()
+
+
+async def history(port: int) -> None:
+    """The longest history, again and again."""
+    reader, writer = await _connect(port)
+    try:
+        while True:
+            writer.write(f"GET /api/history?seconds=2678400 HTTP/1.1\r\n{HOST}\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
             done[0] += 1
     finally:
         writer.transport.abort()
@@ -155,6 +167,7 @@ KINDS: dict[str, tuple[Attack, int]] = {
     "streams": (streams, 100),
     "requests": (requests, 50),
     "paced": (paced, 20),
+    "history": (history, 10),
     "connects": (connects, 20),
     "garbage": (garbage, 20),
 }

@@ -7,7 +7,6 @@ from multidict import CIMultiDict
 
 from app.api.guard import (
     RefusedError,
-    Verdict,
     bearer,
     host_allowed,
     is_browser,

@@ -182,5 +182,5 @@ async def test_the_conflict_is_over_a_minute_after_its_last_sign(
     monkeypatch.setattr("app.api.rivals.REMEMBERED_S", 0.5)
     async with surface_at(mosquitto, tmp_path) as one:
         await one.broker.publish("zeropower/state/instance", "0123456789abcdef 1", qos=1, retain=True)
-        await until(lambda: one.surface.faults(), 1.0)
+        await until(one.surface.faults, 1.0)
         await until(lambda: not one.surface.faults(), 2.0)

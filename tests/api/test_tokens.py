@@ -40,9 +40,9 @@ def routes(house: House) -> list[tuple[str, str]]:
 
 async def status_of(house: House, method: str, path: str, headers: dict[str, str]) -> int:
     """The status alone: an event stream has no end to wait for."""
-    body = {"json": BODIES[path]} if method in ("PUT", "POST") and path in BODIES else {}
+    body = BODIES[path] if method in ("PUT", "POST") and path in BODIES else None
     url = house.url + path.replace("{name}", "app.js")
-    async with house.client.request(method, url, headers=headers, allow_redirects=False, **body) as response:
+    async with house.client.request(method, url, headers=headers, allow_redirects=False, json=body) as response:
         return response.status
 
 

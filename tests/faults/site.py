@@ -106,6 +106,10 @@ class Site:
 
         await self.until(regulated, timeout_s, "regulating")
 
+    async def in_charge(self, since_s: float, timeout_s: float, what: str = "regulating") -> None:
+        """Wait for a tick since then that regulates, however far the inverters have still to go."""
+        await self.until(lambda: any(t.at_s > since_s and t.mode == "limit" for t in self.seen[-3:]), timeout_s, what)
+
     async def until(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         """Wait for a condition; fail naming it and what is there instead."""
         end_s = time.monotonic() + timeout_s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -41,6 +41,9 @@ class Desk:
         self.driver = OpenDtu(
             OpenDtuConfig(), configs, cast(Broker, self), clock=lambda: self.now_s, utc=lambda: UTC_0 + self.now_s
         )
+
+    def on_connect(self, greeting: Callable[[], Awaitable[None]]) -> None:
+        self.connect = greeting
 
     def on_disconnect(self, farewell: Callable[[], None]) -> None:
         self.disconnect = farewell

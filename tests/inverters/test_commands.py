@@ -127,6 +127,15 @@ async def test_two_limits_in_quick_succession_come_back_in_order() -> None:
     assert desk.state.foreign is None
 
 
+async def test_a_will_may_have_fired_while_we_were_away() -> None:
+    desk = Desk((SERIAL, OTHER))
+    await desk.connect()
+    await desk.driver.set_limit(SERIAL, 400.0)
+    desk.disconnect()
+    await desk.connect()
+    assert [state.resets for state in desk.driver.states()] == [1, 0], "the other one was never commanded"
+
+
 # -- what the broker keeps -----------------------------------------------------------------------------
 
 

@@ -45,6 +45,7 @@ class OpenDtu:
         self._gateway = Gateway(self._prefix, clock, utc, self._lose_limits)
         self._sweeper = Sweeper(broker)
         self._seldom = Seldom(BAD_INPUT_S)
+        broker.on_connect(self._connected)
         broker.on_disconnect(self._disconnected)
         for topic, take in self._gateway.topics():
             broker.subscribe(f"{self._prefix}/{topic}", self._counted(take))
@@ -130,6 +131,12 @@ class OpenDtu:
                     log.warning("MQTT: %s: %r cannot be used", message.topic, text(message.payload))
 
         return handler
+
+    async def _connected(self) -> None:
+        """What was commanded meanwhile, in our name or not, we have not heard."""
+        for inverter in self._inverters.values():
+            if inverter.commands.any:
+                inverter.lose_limit("the MQTT broker was away")
 
     def _disconnected(self) -> None:
         self._gateway.disconnected()

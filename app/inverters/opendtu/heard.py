@@ -11,7 +11,7 @@ from typing import Any
 from app.broker import Message
 from app.inverters.opendtu.commands import Commands
 from app.inverters.opendtu.config import OpenDtuInverterConfig
-from app.inverters.opendtu.payload import number, plausible, text
+from app.inverters.opendtu.payload import AC_FIELDS, PANEL_FIELDS, STATUS_FIELDS, number, plausible, text
 from app.model import Ac, InverterState, Panel
 from app.seldom import Seldom
 
@@ -23,29 +23,6 @@ CMT_SERIALS = {"1124", "1125", "1400", "1143", "1144", "114a", "1410", "1164", "
 MOST_CHANNELS = 6
 BURST_S = 0.5
 TELL_AGAIN_S = 60.0
-
-_AC_FIELDS = {
-    "power": "power_w",
-    "voltage": "voltage_v",
-    "current": "current_a",
-    "frequency": "frequency_hz",
-    "powerfactor": "power_factor",
-    "reactivepower": "reactive_power_var",
-    "powerdc": "dc_power_w",
-    "temperature": "temperature_c",
-    "efficiency": "efficiency_pct",
-    "yieldday": "yield_day_wh",
-    "yieldtotal": "yield_total_kwh",
-}
-_PANEL_FIELDS = {
-    "power": "power_w",
-    "voltage": "voltage_v",
-    "current": "current_a",
-    "yieldday": "yield_day_wh",
-    "yieldtotal": "yield_total_kwh",
-    "irradiation": "irradiation_pct",
-}
-_STATUS_FIELDS = ("reachable", "producing", "last_update", "limit_relative", "limit_absolute")
 
 
 @dataclass(slots=True)
@@ -84,13 +61,13 @@ class Heard:
         """Every topic below the serial that says something, and who takes it in: False where it cannot be used."""
         yield "name", self._take_name
         yield "radio/rssi", self._take_rssi
-        for key in _STATUS_FIELDS:
+        for key in STATUS_FIELDS:
             yield f"status/{key}", partial(self._take_status, key)
-        for key in _AC_FIELDS:
+        for key in AC_FIELDS:
             yield f"0/{key}", partial(self._take_ac, key)
         for channel in range(1, (self.config.channels or MOST_CHANNELS) + 1):
             yield f"{channel}/name", partial(self._take_panel_name, channel)
-            for key in _PANEL_FIELDS:
+            for key in PANEL_FIELDS:
                 yield f"{channel}/{key}", partial(self._take_panel, channel, key)
 
     def shows(self, limit_w: float) -> bool:
@@ -205,7 +182,7 @@ class Heard:
             return True
         if key == "yieldday" and value < self.ac.get("yield_day_wh", 0.0):
             self.lose_limit("has restarted")
-        self.ac[_AC_FIELDS[key]] = value
+        self.ac[AC_FIELDS[key]] = value
         if key == "power":
             self._prove_power()
         elif key == "efficiency" and self.burst_s is not None:
@@ -222,7 +199,7 @@ class Heard:
         if value is None:
             return not message.payload
         if not message.retain and self.reachable is not False:
-            self.panels.setdefault(channel, {})[_PANEL_FIELDS[key]] = value
+            self.panels.setdefault(channel, {})[PANEL_FIELDS[key]] = value
         return True
 
     def _prove_power(self) -> None:

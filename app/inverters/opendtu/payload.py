@@ -1,8 +1,31 @@
-"""What may arrive as a payload, and what of it can be believed."""
+"""The fields that arrive, their names here, and what of them can be believed."""
 
 from __future__ import annotations
 
 import math
+
+AC_FIELDS = {
+    "power": "power_w",
+    "voltage": "voltage_v",
+    "current": "current_a",
+    "frequency": "frequency_hz",
+    "powerfactor": "power_factor",
+    "reactivepower": "reactive_power_var",
+    "powerdc": "dc_power_w",
+    "temperature": "temperature_c",
+    "efficiency": "efficiency_pct",
+    "yieldday": "yield_day_wh",
+    "yieldtotal": "yield_total_kwh",
+}
+PANEL_FIELDS = {
+    "power": "power_w",
+    "voltage": "voltage_v",
+    "current": "current_a",
+    "yieldday": "yield_day_wh",
+    "yieldtotal": "yield_total_kwh",
+    "irradiation": "irradiation_pct",
+}
+STATUS_FIELDS = ("reachable", "producing", "last_update", "limit_relative", "limit_absolute")
 
 _RANGES = {  # generous: what lies outside is a corrupt radio answer, or no inverter's doing
     "current": (-100.0, 100.0),
