@@ -111,6 +111,7 @@ class System:
         )
         self._watchdog = Watchdog()
         self._wake = self._meter.arrived
+        self._dtu_broker.on_connect(self._connected)
         self._store.on_change(lambda _settings, _source: self._wake.set())
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[str], None] | None) -> int:
@@ -177,6 +178,10 @@ class System:
             self._hub.publish(tick)
             _log_changes(before, tick)
             before = tick
+
+    async def _connected(self) -> None:
+        """What could not be sent goes out now, not with the next reading."""
+        self._wake.set()
 
     def _told(self, tick: Tick) -> Tick:
         """The same with what stands outside the core. A dry run is not answerable for exports: it counts none."""

@@ -72,7 +72,7 @@ def scenarios(full: bool, jobs: str) -> Iterator[Row]:
         environment = {**os.environ, FILE: str(file), FULL: str(int(full))}
         command = [sys.executable, "-m", "pytest", "tests/faults", "-n", jobs, "--dist", "worksteal", "-q"]
         with (Path(folder) / "output").open("w+") as output:
-            process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603
             shown = 0
             while process.poll() is None or shown < len(_lines(file)):
                 for line in _lines(file)[shown:]:
@@ -99,7 +99,7 @@ def quoted() -> Iterator[Row]:
             command = [sys.executable, "-m", "pytest", *source.paths, "-q", f"--junitxml={report}"]
             if source.only:
                 command += ["-k", source.only]
-            subprocess.run(command, check=False, capture_output=True)
+            subprocess.run(command, check=False, capture_output=True)  # noqa: S603
             row = _counted(number, source, report)
         _progress(row)
         yield row

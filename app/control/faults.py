@@ -40,8 +40,14 @@ class FaultBook:
         ]
         begun = (snapshot.now_s, snapshot.utc_s)
         self._since = {fault.key: self._since.get(fault.key, begun) for fault in found}
-        lasting = [f for f in found if snapshot.now_s - self._since[f.key][0] >= PATIENCE_S.get(_kind(f.key), 0.0)]
+        lasting = [f for f in found if snapshot.now_s - self._since[f.key][0] >= _patience_s(f.key, snapshot)]
         return tuple(replace(fault, since_utc_s=self._since[fault.key][1]) for fault in lasting)
+
+
+def _patience_s(key: str, snapshot: Snapshot) -> float:
+    """For how long something may be wrong before it is told; a broker that is known to fail is told at once."""
+    kind = key.partition(":")[0]
+    return 0.0 if kind == "broker" and snapshot.broker_fault else PATIENCE_S.get(kind, 0.0)
 
 
 def _meter(fresh: Freshness, decision: Decision) -> Iterator[Fault]:
@@ -110,7 +116,8 @@ def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, obse
 
 def _command_path(state: InverterState, snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
     """Commands that others send, that the broker keeps to itself, or that nobody would send if we died."""
-    if state.foreign_at_s is not None and snapshot.now_s - state.foreign_at_s < CONFLICT_S:
+    recent = state.foreign_at_s is not None and snapshot.now_s - state.foreign_at_s < CONFLICT_S
+    if recent and decision.target_w is not None:  # while we are paused, others may command
         yield Fault(
             f"conflict:{state.serial}",
             f"Somebody else commands {state.name} ({state.foreign}); our limit is sent again.",
@@ -129,10 +136,6 @@ def _command_path(state: InverterState, snapshot: Snapshot, decision: Decision) 
             f"The broker does not hold the dead-man limit of {state.name}: if this controller dies, its limit stays.",
             "Check max_connections and the access rules of the broker, and its log.",
         )
-
-
-def _kind(key: str) -> str:
-    return key.partition(":")[0]
 
 
 def _still_feeds(state: InverterState, now_s: float) -> bool:

@@ -146,10 +146,11 @@ class Site:
         return max(at_s for at_s in times if at_s is not None and at_s <= until_s + JUST_S)
 
     def accepted(self, since_s: float) -> int:
-        """How many ticks went by a reading that was made since a time."""
-        return sum(
-            tick.document["grid_w"] is not None and (tick.reading_at_s or 0.0) > since_s + JUST_S for tick in self.seen
-        )
+        """How many ticks went by a value that came since a time; those before it may still be held."""
+        before = [tick.document["grid_w"] for tick in self.seen if tick.at_s <= since_s + JUST_S]
+        after = [tick for tick in self.seen if tick.at_s > since_s + JUST_S]
+        newer = [tick for tick in after if (tick.reading_at_s or 0.0) > since_s + JUST_S]
+        return sum(tick.document["grid_w"] not in (None, *before[-5:]) for tick in newer)
 
     def tick_rate_hz(self, since_s: float, until_s: float | None = None) -> float:
         """Ticks a second."""
