@@ -118,7 +118,7 @@ class HttpConfig(Section):
         """The messages do not repeat the value."""
         if value and (len(value) < 8 or not value.isascii() or not value.isprintable() or " " in value):
             raise ValueError("use at least 8 letters, digits or signs of ASCII, without spaces; or leave it empty")
-        if is_notorious(value):
+        if value and is_notorious(value):
             raise ValueError("is among the first that anybody tries: make one with  openssl rand -hex 16")
         return value
 

@@ -14,7 +14,7 @@ from app.model import Command, InverterState, Snapshot
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 6.0  # OpenDTU shows within about 5 s what an inverter has acknowledged
+PATIENCE_S = 7.0  # OpenDTU shows within about 5 s what an inverter has acknowledged
 LOOK_S = 0.1
 
 

@@ -21,6 +21,7 @@ Origin = tuple[str, str, int]
 LOCAL_SUFFIXES = (".local", ".lan", ".home.arpa", ".internal", ".localhost")
 MAX_URL = 2048
 _PORTS = {"http": 80, "https": 443}
+_NETLOC = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@]+)(:[0-9]*)?")  # urlsplit overlooks what follows a bracket
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _BROWSER_HEADERS = ("Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-User")
 _PREFETCH_HEADERS = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
@@ -138,7 +139,7 @@ def origin(url: str) -> Origin | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    if parts.scheme not in _PORTS or not host or "@" in parts.netloc or not parts.netloc.isascii():
+    if parts.scheme not in _PORTS or not host or not parts.netloc.isascii() or not _NETLOC.fullmatch(parts.netloc):
         return None
     return parts.scheme, host, _PORTS[parts.scheme] if port is None else port
 

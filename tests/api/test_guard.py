@@ -48,7 +48,8 @@ def test_hosts_that_no_foreign_name_server_controls(host: str) -> None:
         "x.solar.example.org",
         "solar.example.org.evil.example", "evillocal.com", "local.evil", "a@pi.local", "evil.example/.local",
         "evil.example?.local", "evil.example#.local", "evil.example\\.local", "pi.local:99999", "pi.local:x", "[::1",
-        "1.2.3.4.5", "pi .local", "-.local", "..local", "évil.local",
+        "1.2.3.4.5", "pi .local",
+        "[::1].evil.example", "[::1]evil.example:80", "[::1]]", "[pi.local]", "-.local", "..local", "évil.local",
     ],
 )  # fmt: skip
 def test_hosts_that_may_be_anybodys(host: str) -> None:
@@ -172,7 +173,8 @@ def test_letters_in_a_redirect_are_encoded() -> None:
         "\thttps://grafana.example.org/", "ht\ntps://grafana.example.org/", "https://grafana.example.org\x00/",
         "https://grafana.example.org\x7f/", "https://grafana.example.org/\x85", "https://grafana.example.org/\u2028",
         "https://grafana.example.org:99999/", "https://grafana.example.org:port/", "https://[grafana.example.org/",
-        "https://grafana.example.org./", "https://ｇrafana.example.org/", "https://grafana%2eexample.org/",
+        "http://[fd00::5].evil.example:3000/", "http://[fd00::5]@evil.example:3000/", "https://grafana.example.org./",
+        "https://ｇrafana.example.org/", "https://grafana%2eexample.org/",
         "https://grafana.example.org;@evil.example/", "https://grafana.example.org&@evil.example#",
         "https://grafana.example.org/\ud800", "https://grafana.example.org/" + "x" * 2100,
         "view-source:https://grafana.example.org/", "blob:https://grafana.example.org/x", "*", "null",

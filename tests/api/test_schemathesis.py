@@ -22,7 +22,9 @@ FULL = os.environ.get("FAULTS_FULL", "") not in ("", "0")
 EXAMPLES, MADE = (700, 5000) if FULL else (25, 300)
 READ, CONTROL = "only-looking-7f3a", "may-change-91bc"
 # 413 and 421 are refusals too
-CONFIG = "[checks.negative_data_rejection]\nexpected-statuses = [400, 401, 403, 404, 405, 408, 409, 413, 415, 421, 429]\n"
+CONFIG = (
+    "[checks.negative_data_rejection]\nexpected-statuses = [400, 401, 403, 404, 405, 408, 409, 413, 415, 421, 429]\n"
+)
 STREAM = "/api/events"  # has no end to wait for; tests/api/test_events.py
 
 

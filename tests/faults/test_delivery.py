@@ -37,12 +37,14 @@ async def dropped(rig: Rig, card: Card, what: str) -> None:
     rig.house.dtu.drop_commands = True
     begun_s, rig.house.load_override_w = rig.house.now_s, 300.0
     cut = await gaps(rig, begun_s)
-    rig.house.dtu.drop_commands = False
+    rig.house.dtu.drop_commands, rig.house.load_override_w = False, 900.0
     await when(rig, lambda: abs(rig.house.grid_w - 15.0) < 40.0, 60.0, "the target, once nothing is lost")
+    await rig.run(20.0)
     rig.house.dtu.drop_commands = True
     begun_s = rig.house.now_s
     await rig.meter(answers=False)
-    safe = await gaps(rig, begun_s)
+    await when(rig, lambda: rig.mode == "fail_safe", 10.0, "fail-safe")
+    safe = await gaps(rig, begun_s + 3.0)
     rig.house.dtu.drop_commands = False
     low = [0.031 * one.model.rated_w for one in rig.house.inverters]
     await when(rig, lambda: all(o.limit_w <= w for o, w in zip(rig.house.inverters, low, strict=True)), 15.0, "lowered")
