@@ -32,20 +32,25 @@ def exit_commands(
     return [Command(serial, round(limit_w, 1), "exit") for serial, limit_w in lowest.items()]
 
 
-async def leave(actuator: Actuator, states: Callable[[], Sequence[InverterState]], commands: Sequence[Command]) -> None:
-    """Send the last limits and wait, within bounds, until each is acknowledged."""
+async def leave(
+    actuator: Actuator,
+    states: Callable[[], Sequence[InverterState]],
+    commands: Sequence[Command],
+    patience_s: float = PATIENCE_S,
+) -> None:
+    """Send the last limits and wait for so long until each is acknowledged."""
     wanted = {command.serial: command.limit_w for command in commands}
     held = {state.serial for state in states() if acknowledged(state) and state.commanded_w == wanted.get(state.serial)}
     actuator.send([command for command in commands if command.serial not in held])  # a repetition may silence it
     await actuator.finish()
-    for _ in range(round(PATIENCE_S / LOOK_S)):
+    for _ in range(round(patience_s / LOOK_S)):
         if all(acknowledged(state) for state in _sent(states(), wanted)):
             break
         await asyncio.sleep(LOOK_S)
     sent = {state.serial: state for state in _sent(states(), wanted)}
     for state in states():
         if state.serial in sent:
-            shown = "acknowledged" if acknowledged(state) else f"not acknowledged within {PATIENCE_S:.0f} s"
+            shown = "acknowledged" if acknowledged(state) else f"not acknowledged within {patience_s:.0f} s"
             log.info("left behind: %s at %.0f W, %s", state.name, wanted[state.serial], shown)
         elif state.serial in wanted:
             log.warning("the exit limit could not be sent to %s", state.name)

@@ -132,7 +132,7 @@ class System:
         finally:
             control.cancel()
             stopping.cancel()
-            await self._close(edges)
+            await self._close(edges, crashed=control.done() and not control.cancelled())
         return 0
 
     def _edges(self) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -235,11 +235,14 @@ class System:
         other: Literal["on", "off"] = "off" if settings.enabled else "on"
         return toggle_url(self._config.http, self._store.signing_key, state=other, expires_utc_s=expires_s)
 
-    async def _close(self, edges: list[asyncio.Task[None]]) -> None:
-        """Leave the configured limit behind, say goodbye, store what is left: each within a bounded time."""
+    async def _close(self, edges: list[asyncio.Task[None]], *, crashed: bool) -> None:
+        """Leave the configured limit behind, say goodbye, store what is left: each within a bounded time.
+
+        ``crashed``: a bug ended the loop; what is sent need not be acknowledged, the next start is what matters.
+        """
         self._watchdog.stop()
         steps = [
-            ("exit limit", self._leave_limits()),
+            ("exit limit", self._leave_limits(patience_s=0.0 if crashed else PATIENCE_S)),
             ("dead man", self._dead_man.close()),
             ("goodbye", self._mqtt.close()),
             ("telemetry", self._telemetry.close()),
@@ -263,7 +266,7 @@ class System:
         if not self._config.control.dry_run:
             await self._evidence.save(self._excursions.evidence())
 
-    async def _leave_limits(self) -> None:
+    async def _leave_limits(self, patience_s: float) -> None:
         """What a clean stop leaves in the inverters (`control.exit_limit`)."""
         tick, how = self._hub.latest, self._config.control.exit_limit
         # paused under the grid operator's cap has a target, and must not be left alone
@@ -274,9 +277,8 @@ class System:
             await self._actuator.wake()
         if tick is None or not regulating or how == "keep" or self._config.control.dry_run:
             return
-        await leave(
-            self._actuator, self._dtu.states, exit_commands(tick.snapshot, how, self._config.control.fail_safe_w)
-        )
+        commands = exit_commands(tick.snapshot, how, self._config.control.fail_safe_w)
+        await leave(self._actuator, self._dtu.states, commands, patience_s)
 
 
 def control_settings(config: Config) -> ControlSettings:

@@ -36,6 +36,11 @@ class Commissioning:
         self._told = False
         self.wrong_sign = False  # the last test that saw a step says that the meter counts the wrong way round
 
+    @property
+    def right_sign(self) -> bool:
+        """The test that goes on has shown already that the meter counts the right way round."""
+        return self._test is not None and self._test.right_way
+
     def step(self, snapshot: Snapshot, goal: Goal) -> Turn | None:
         """The turn of the test; None where the law has it."""
         request = snapshot.step_test

@@ -80,8 +80,8 @@ class Controller:
         measured = self._commissioning.measured()
         if measured is not None:
             self._observer[measured[0]].dead_time = DeadTime(self._settings.dead_time_s, measured[1])
-        if own and report is not None and report.state is not Progress.RUNNING:
-            self._polarity.over(proven=report.result is not None and report.result.sign > 0)
+        if own and report is not None and (self._commissioning.right_sign or report.state is not Progress.RUNNING):
+            self._polarity.over(proven=self._commissioning.right_sign)  # one step is enough to know the sign
         return replace(
             decision,
             faults=faults,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from app.control.deadtime import CANDIDATES_S, DeadTime
 from app.control.household import SMALLEST_STEP_W, Span
-from app.control.obedience import Obedience
+from app.control.obedience import Obedience, tolerated
 from app.control.settings import ControlSettings
 from app.control.trajectory import Anchor, Sent, Trajectory
 from app.model import InverterState
@@ -33,6 +33,7 @@ class InverterModel:
         self._sent_s: float | None = None
         self._powered_s: float | None = None
         self.obedience = Obedience()
+        self._above = 0
         self._sky_w_per_s = SKY_PER_S * state.max_w
         self._seen_s = float("-inf")  # the meter has shown the commands on air until then come into force
         self.cut_s = float("-inf")  # when the last command went on air, if it lowers the limit
@@ -45,6 +46,7 @@ class InverterModel:
         if state.resets != self._resets:
             self._resets = state.resets
             self._lose_limit()
+            self.obedience.forget()
             self._sent_s, self._powered_s = state.commanded_at_s, state.powered_at_s
         if state.commanded_at_s is not None and state.commanded_at_s != self._sent_s and state.commanded_w is not None:
             self._sent_s = state.commanded_at_s
@@ -64,8 +66,7 @@ class InverterModel:
         if state.data_seq != self._data_seq and state.power_at_s is not None and state.ac.power_w is not None:
             self._data_seq = state.data_seq
             self._report(state.power_at_s, max(0.0, state.ac.power_w))
-            if self.obedience.report(state.power_at_s, state.ac.power_w):
-                self._lose_limit()
+            self.obedience.report(state.power_at_s, state.ac.power_w)
         return radio_free_s
 
     def _switch(self, state: InverterState, on_air_s: float) -> None:
@@ -254,6 +255,7 @@ class InverterModel:
             moved_w_per_s = abs(power_w - proven.power_w) / (at_s - proven.at_s)
             self._sky_w_per_s = max(moved_w_per_s, 0.7 * self._sky_w_per_s, CALM_SKY_PER_S * self._max_w)
         path.anchor(Anchor(at_s, power_w, in_force_w, through_s, bound))
+        self._suspect(power_w, in_force_w, changed=bool(sent))
 
     def _shown(self, power_w: float, in_force_w: float | None, possible: Sequence[Sent]) -> Sent | None:
         """The command whose very limit a report shows, and no other one's."""
@@ -276,7 +278,16 @@ class InverterModel:
         means = [self.path.mean_w(*span, dead_s) for span in times for dead_s in self.dead_time.range_s]
         return 0.95 * min(means) - 15.0 <= power_w <= 1.05 * max(means) + 15.0
 
+    def _suspect(self, power_w: float, limit_w: float | None, *, changed: bool) -> None:
+        """Above the limit that should be in force: twice in a row, and the limit is sent again before it is certain."""
+        if limit_w is None or power_w <= tolerated(limit_w):
+            self._above = 0
+            return
+        self._above = 1 if changed else self._above + 1
+        if self._above >= 2:
+            self._lose_limit()
+
     def _lose_limit(self) -> None:
         self.path.forget()
-        self.obedience.forget()
         self.limit_w = None
+        self._above = 0

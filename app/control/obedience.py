@@ -37,18 +37,16 @@ class Obedience:
                 return most_w
         return None
 
-    def report(self, at_s: float, power_w: float) -> bool:
-        """Take in a report; True when it shows that the limit is not held."""
+    def report(self, at_s: float, power_w: float) -> None:
+        """Take in a report."""
         self._power_w, allowed_w = power_w, self.allowed_w(at_s)
         if allowed_w is None:
-            return False
-        if power_w - allowed_w <= max(ABOVE_W, ABOVE_SHARE * allowed_w):
+            return
+        if power_w <= tolerated(allowed_w):
             self._above, self.broken = 0, False
-            return False
+            return
         self._above += 1
-        guilty = self._above >= 2 or power_w > beyond(allowed_w)
-        self.broken = self.broken or guilty
-        return guilty
+        self.broken = self.broken or self._above >= 2 or power_w > beyond(allowed_w)
 
     def accuse(self, at_s: float) -> bool:
         """The meter shows that some inverter does not hold its limit: whether it is this one, by its last report."""
@@ -56,6 +54,11 @@ class Obedience:
         guilty = allowed_w is not None and self._power_w > beyond(allowed_w)
         self.broken = self.broken or guilty
         return guilty
+
+
+def tolerated(limit_w: float) -> float:
+    """The highest power that may still be meant by a limit."""
+    return limit_w + max(ABOVE_W, ABOVE_SHARE * limit_w)
 
 
 def beyond(allowed_w: float) -> float:

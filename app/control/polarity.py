@@ -14,9 +14,9 @@ from app.control.safety import Freshness, Trust
 from app.model import InverterState, StepTestRequest
 
 HELD_W, HELD_S = 40.0, 30.0  # the target counts as held within this, and proves the sign after so long
-SATURATED_S = 60.0  # at full power, with an import beyond the target, for so long: unproven, that deserves a test
+SATURATED_S = 300.0  # at full power, with an import beyond the target, for so long: unproven, that deserves a test
 IMPORT_W = 100.0
-LEAST_SHARE = 0.15  # of rated power: what an inverter must give for a step to be seen
+LEAST_SHARE = 0.25  # of rated power: what an inverter must give for a step to be seen
 AGAIN_S = 3600.0
 
 

@@ -58,6 +58,11 @@ class StepTest:
         """Whether it is neither done nor failed."""
         return self.report.state is Progress.RUNNING
 
+    @property
+    def right_way(self) -> bool:
+        """A step has shown already that the meter counts the right way round."""
+        return any(seen.fit.gain > SIGNS for seen in self._found.downs)
+
     def fail(self, text: str, next_step: str = "") -> None:
         """End it without a result."""
         if self.running:

@@ -253,7 +253,7 @@ def tested() -> Life:
 def never_enough() -> Life:
     """A house that always takes more: its meter's sign is tested; then dusk and night."""
     one = life(1, start_grace_s=5.0, max_raise_w_per_s=50.0, deadband_w=5.0)
-    one.run(150, 2500.0)
+    one.run(400, 2500.0)
     one.run(30, 2500.0, 0.012)
     one.run(40, 2500.0, 0.0)
     return one
@@ -267,7 +267,7 @@ def turned_meter() -> Life:
         return replace(reading, power_w=-reading.power_w, phases=())
 
     one.loop.distort = turn
-    one.run(170, 300.0)
+    one.run(420, 300.0)
     return one
 
 

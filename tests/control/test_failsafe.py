@@ -129,27 +129,32 @@ def told(*limits: tuple[float, float]) -> Obedience:
     return obedience
 
 
+def found_out(obedience: Obedience, at_s: float, power_w: float) -> bool:
+    """Whether the limit counts as not held after this report."""
+    obedience.report(at_s, power_w)
+    return obedience.broken
+
+
 def test_a_limit_is_not_asked_for_before_the_slowest_inverter_would_hold_it() -> None:
     obedience = told((0.0, 1000.0), (100.0, 300.0))
-    assert not obedience.report(100.0 + FOLLOWS_S - 0.1, 1000.0)
-    assert obedience.report(100.0 + FOLLOWS_S, 1000.0)
-    assert obedience.broken
+    assert not found_out(obedience, 100.0 + FOLLOWS_S - 0.1, 1000.0)
+    assert found_out(obedience, 100.0 + FOLLOWS_S, 1000.0)
 
 
 def test_of_several_limits_the_highest_one_counts() -> None:
     obedience = told((0.0, 100.0), (100.0, 900.0), (103.0, 200.0))
     assert obedience.allowed_w(105.0) == 900.0
     assert obedience.allowed_w(103.0 + FOLLOWS_S) == 200.0
-    assert not obedience.report(105.0, 920.0)
+    assert not found_out(obedience, 105.0, 920.0)
 
 
 def test_before_the_first_limit_nothing_is_known() -> None:
     assert told().allowed_w(1000.0) is None
     assert told((990.0, 200.0)).allowed_w(1000.0) is None
-    assert not told((990.0, 200.0)).report(1000.0, 1500.0)
+    assert not found_out(told((990.0, 200.0)), 1000.0, 1500.0)
     obedience = told((0.0, 200.0))
     obedience.forget()
-    assert not obedience.report(1000.0, 1500.0)
+    assert not found_out(obedience, 1000.0, 1500.0)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +165,7 @@ def test_a_little_above_needs_two_reports_and_far_above_one(
     limit_w: float, power_w: float, reports: int | None
 ) -> None:
     obedience = told((0.0, limit_w))
-    found = [obedience.report(100.0 + number, power_w) for number in range(4)]
+    found = [found_out(obedience, 100.0 + number, power_w) for number in range(4)]
     assert (found.index(True) + 1 if True in found else None) == reports
     assert obedience.broken == (reports is not None)
 
@@ -168,8 +173,8 @@ def test_a_little_above_needs_two_reports_and_far_above_one(
 def test_a_report_within_the_limit_clears_it() -> None:
     obedience = told((0.0, 200.0))
     obedience.report(100.0, 230.0)
-    assert not obedience.report(101.0, 190.0)
-    assert not obedience.report(102.0, 230.0), "the count began anew"
+    assert not found_out(obedience, 101.0, 190.0)
+    assert not found_out(obedience, 102.0, 230.0), "the count began anew"
     obedience.report(103.0, 400.0)
     assert obedience.broken
     obedience.report(104.0, 190.0)

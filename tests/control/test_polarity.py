@@ -36,10 +36,10 @@ def own_tests(loop: ClosedLoop) -> int:
 
 
 @pytest.mark.parametrize("load_w", [300.0, 900.0])
-def test_a_house_that_exports_by_a_turned_meter_is_lowered_within_three_minutes(load_w: float) -> None:
+def test_a_house_that_exports_by_a_turned_meter_is_lowered_within_seven_minutes(load_w: float) -> None:
     loop = house(load_w)
     loop.distort = turned
-    loop.run(180)
+    loop.run(420)
     assert loop.last.mode is Mode.FAIL_SAFE
     assert "wrong way round" in loop.last.reason
     assert loop.last.step_test is None, "nobody has asked for it"
@@ -92,7 +92,7 @@ def seconds_of(
     return now_s
 
 
-def test_a_test_is_due_after_a_minute_at_full_power_and_once_an_hour() -> None:
+def test_a_test_is_due_after_five_minutes_at_full_power_and_once_an_hour() -> None:
     polarity = Polarity()
     now_s = seconds_of(polarity, FRESH, 300.0, FULL, SATURATED_S, 1000.0)
     assert polarity.test(now_s - 1.0, [ROOF]) is None
@@ -143,7 +143,7 @@ def test_what_does_not_prove_the_sign(error_w: float, unit: Unit) -> None:
         (300.0, replace(FULL, limit_w=1400.0), ROOF),
         (300.0, FULL, replace(ROOF, reachable=False)),
         (300.0, FULL, replace(ROOF, enabled=False)),
-        (300.0, FULL, replace(ROOF, ac=Ac(power_w=200.0))),  # too little sun to see a step
+        (300.0, FULL, replace(ROOF, ac=Ac(power_w=370.0))),  # too little sun to see a step
         (None, FULL, ROOF),
     ],
 )
