@@ -512,7 +512,7 @@ async def test_no_login_in_an_address_gets_into_a_recording(status: int) -> None
             "see https://10.0.0.6, or ask",
             "cannot reach http://joe:s?3@crs3cret@x/?s3cret",
         ]
-    assert all("s3cret" in fault for fault in faults[:2])
+    assert "s3cret" not in faults[0], "the driver knows its own secrets"
     law, ticks = Controller(SETTINGS), []
     for second in range(20):
         snapshot = make_tick(second, reading=None).snapshot
