@@ -9,10 +9,10 @@ UV_LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --
 	--custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo env up down check simulate test lint bench baseline lock
+.PHONY: help demo env up down check simulate test faults faults-full lint bench baseline lock
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(RUN) ## the whole system with a simulated house, nothing else installed (ARGS="--speed 60")
 	$(VENV)/bin/python -m app demo $(ARGS)
@@ -42,6 +42,13 @@ lint: $(DEV) ## style, format, types, dashboards
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python grafana/build.py --check
 
+faults: $(DEV) ## break everything, and write what came of it into docs/reliability.md; minutes
+	$(VENV)/bin/python -m scripts.faults $(ARGS)
+
+faults-full: $(DEV) ## the same with what takes long: kills, floods, a month of faults, mutants of the core; over an hour
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutation.txt
+	$(VENV)/bin/python -m scripts.faults --full $(ARGS)
+
 bench: $(DEV) ## measure the controller (ARGS)
 	$(VENV)/bin/python -m bench $(ARGS)
 
@@ -52,6 +59,7 @@ baseline: $(DEV) ## accept what the law does now: its figures, and every decisio
 lock: ## pin every dependency again after a change in pyproject.toml (needs uv)
 	$(UV_LOCK) --extra demo pyproject.toml -o requirements.txt
 	$(UV_LOCK) --extra demo --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	$(UV_LOCK) --extra mutation -c requirements-dev.txt pyproject.toml -o requirements-mutation.txt
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Python 3.11 or newer is needed: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 1; }

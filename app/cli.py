@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from app import logs
 from app.config import Config, ConfigError, RecorderConfig, load, schema
 from app.dotenv import environment_for
+from app.redact import Redactor, secrets_of
 from app.simulator import options as simulation
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.record and config.recorder is None:
         config = config.model_copy(update={"recorder": RecorderConfig()})
     try:
-        logs.setup(config.log)
+        logs.setup(config.log, Redactor(secrets_of(config)))
     except OSError as error:
         print(f"cannot write the log file {config.log.file}: {error.strerror}; change log.file", file=sys.stderr)
         return FAILURE

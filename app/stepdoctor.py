@@ -56,7 +56,8 @@ async def _controller(config: Config) -> str | None:
     """Where the page of this site's controller answers; None where it does not."""
     http = config.http
     host = "" if http.host in ("0.0.0.0", "::", "") else f"http://{http.host}:{http.port}"  # noqa: S104 - no address
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HTTP_WAIT_S)) as session:
+    looking = {"Authorization": f"Bearer {http.read_token}"} if http.read_token else {}
+    async with aiohttp.ClientSession(headers=looking, timeout=aiohttp.ClientTimeout(total=HTTP_WAIT_S)) as session:
         for url in (f"http://127.0.0.1:{http.port}", host, http.public_url.rstrip("/")):
             status = await _get(session, f"{url}/api/status") if url else None
             if status is not None and status.get("site") == config.site and "inverters" in status:

@@ -17,6 +17,7 @@ MAX_DEPTH = 20
 MAX_TEXT = 4096
 MAX_NUMBER = 40
 MAX_SHOWN = 100
+MAX_SENTENCE = 400
 Location = tuple[int | str, ...]
 _TAG = "tag:yaml.org,2002:"
 _TEXTS = {_TAG + name for name in ("str", "timestamp", "merge", "value")}
@@ -88,7 +89,8 @@ class Document:
             text = text.removeprefix(f"{value!r}: ")
             for shown in (repr(value), str(value)):
                 text = text.replace(shown, "***") if len(shown) > 3 else text
-        return _QUERY.sub(r"\1***", _LOGIN.sub("***@", text))
+        text = _QUERY.sub(r"\1***", _LOGIN.sub("***@", text))
+        return text if len(text) <= MAX_SENTENCE else f"{text[:MAX_SENTENCE]}…"
 
     def _at(self, location: Location) -> Any:
         value = self.data

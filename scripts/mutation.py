@@ -68,7 +68,7 @@ def _try(place: Path, number: int, options: argparse.Namespace) -> tuple[int, li
 
 
 def _cosmic_ray(place: Path, what: str) -> None:
-    program = Path(sys.executable).parent / "cosmic-ray"
+    program = str(Path(sys.executable).parent / "cosmic-ray")
     command = [program, what, "mutation.toml", "mutation.sqlite"]
     subprocess.run(command, cwd=place, check=True, capture_output=True)  # noqa: S603 - our own command
 

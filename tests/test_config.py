@@ -104,7 +104,7 @@ def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
         ("- a\n", "config.yaml:1: is empty or no mapping"),
         ("meter: {type: shelly\n", "is not valid YAML"),
         ("a: &x [1]\nb: *x\n", "config.yaml:2: aliases (*name) are not supported"),
-        ("meter: [" * 3000, "is not valid YAML"),
+        ("meter: [" * 3000, "config.yaml:1: is nested more than 20 levels deep"),
         (GOOD + "mqtt: {host: other}\n", "config.yaml:6: mqtt: is there twice"),
         (GOOD.replace("type: shelly", "type: shely"), "'shely' is no known type"),
         (GOOD.replace("type: shelly, ", ""), "type is missing"),

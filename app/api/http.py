@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -12,9 +11,9 @@ from contextlib import nullcontext
 from typing import Any
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
 from app.api import metrics as exposition
+from app.api.answers import MAX_BODY, add_headers, json_answer, refusal, server_log
 from app.api.changes import Changes
 from app.api.door import Door
 from app.api.events import HEARTBEAT_S, Events
@@ -33,23 +32,11 @@ from app.steptests import StepTests
 
 log = logging.getLogger(__name__)
 
-MAX_BODY = 4096
 ANSWER_S = 20.0  # for a client to take its answer
 MAX_HISTORY_S = 31 * 86_400.0
+MAX_LOOKUPS = 4  # side by side: each takes the one thread of the store for a while
 KEEPALIVE_S = 30.0
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 History = Callable[[float], Columns | Awaitable[Columns]]
-_SENTENCES = {
-    404: "{path} is not served here: see /openapi.json for what is",
-    405: "{method} is not possible on {path}: use {allowed}",
-    413: f"the body is larger than {MAX_BODY} bytes: send less",
-}
 
 
 class HttpServer:
@@ -90,6 +77,7 @@ class HttpServer:
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._listener: Listener | None = None
+        self._lookups = 0
 
     @property
     def port(self) -> int:
@@ -112,7 +100,7 @@ class HttpServer:
             shutdown_timeout=2.0,
             lingering_time=1.0,
             auto_decompress=False,
-            logger=_server_log(),
+            logger=server_log(),
         )
         await runner.setup()
         if runner.server is None:
@@ -143,7 +131,7 @@ class HttpServer:
     def application(self) -> web.Application:
         """The routes, for the server and for tests of them."""
         app = web.Application(middlewares=[self._answer], client_max_size=MAX_BODY)
-        app.on_response_prepare.append(_add_headers)
+        app.on_response_prepare.append(add_headers)
         reading, changing = self._door.reading, self._door.changing
         app.add_routes(
             [
@@ -174,7 +162,7 @@ class HttpServer:
         try:
             await whole(request)
         except (RefusedError, web.HTTPException) as error:
-            return _error(request, error)
+            return refusal(request, error)
         with self._listener.answering(request.transport) if self._listener is not None else nullcontext():
             response = await _answered(request, handler)
             try:
@@ -193,7 +181,7 @@ class HttpServer:
         return self._pages.file(request)
 
     async def _get_status(self, _request: web.Request) -> web.Response:
-        return _json(self._status(self._hub.latest))
+        return json_answer(self._status(self._hub.latest))
 
     async def _get_history(self, request: web.Request) -> web.Response:
         given = request.query.get("seconds", "3600")
@@ -202,16 +190,23 @@ class HttpServer:
             raise RefusedError(
                 400, f"seconds {given[:40]!r} is not a whole number from 1 to {MAX_HISTORY_S:.0f}: send one"
             )
-        found = self._history(seconds)
-        stored = await found if inspect.isawaitable(found) else found
-        return _json(columns(stored))
+        if self._lookups >= MAX_LOOKUPS:
+            text = f"{MAX_LOOKUPS} others are looking at the history just now: ask again in a second"
+            raise RefusedError(503, text, {"Retry-After": "1"})
+        self._lookups += 1
+        try:
+            found = self._history(seconds)
+            stored = await found if inspect.isawaitable(found) else found
+        finally:
+            self._lookups -= 1
+        return json_answer(columns(stored))
 
     async def _get_health(self, _request: web.Request) -> web.Response:
         age_s = tick_age_s(self._hub.latest, self._clock())
         healthy = age_s is not None and age_s <= STALLED_S
         word = "ok" if healthy else "starting" if age_s is None else "stalled"
         data = {"status": word, "tick_age_s": age_s, "max_age_s": STALLED_S, "version": self._about["version"]}
-        return _json(data, status=200 if healthy else 503)
+        return json_answer(data, status=200 if healthy else 503)
 
     async def _get_metrics(self, _request: web.Request) -> web.Response:
         text = exposition.metrics(
@@ -220,20 +215,7 @@ class HttpServer:
         return web.Response(body=text.encode("utf-8", "replace"), headers={"Content-Type": exposition.CONTENT_TYPE})
 
     async def _get_openapi(self, _request: web.Request) -> web.Response:
-        return _json(openapi(self._about["version"], self._config))
-
-
-def _server_log() -> logging.Logger:
-    """Where aiohttp reports bugs; what is no HTTP is none, and anybody could fill the disk with it."""
-    server_log = logging.getLogger(f"{__name__}.aiohttp")
-    server_log.filters = [lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))]
-    return server_log
-
-
-def _json(data: Any, status: int = 200) -> web.Response:
-    return web.Response(
-        text=json.dumps(data, allow_nan=False, separators=(",", ":")), status=status, content_type="application/json"
-    )
+        return json_answer(openapi(self._about["version"], self._config))
 
 
 async def _answered(
@@ -242,28 +224,7 @@ async def _answered(
     try:
         return await handler(request)
     except (RefusedError, web.HTTPException) as error:
-        return _error(request, error)
+        return refusal(request, error)
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
-        return _json({"error": "this request hit a bug in the controller: look at its log and report it"}, 500)
-
-
-def _error(request: web.Request, error: RefusedError | web.HTTPException) -> web.Response:
-    """The answer to a request that is refused."""
-    if isinstance(error, RefusedError):
-        response = _json({"error": str(error)}, error.status)
-        response.headers.update(error.headers)
-        return response
-    allowed = error.headers.get("Allow", "")
-    sentence = _SENTENCES.get(error.status, "{method} {path} cannot be answered: check the request")
-    text = sentence.format(method=request.method, path=request.path[:200], allowed=allowed)
-    response = _json({"error": text}, error.status)
-    if allowed:
-        response.headers["Allow"] = allowed
-    return response
-
-
-async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers["Server"] = "zero-export"  # and no versions of what is behind it
+        return json_answer({"error": "this request hit a bug in the controller: look at its log and report it"}, 500)

@@ -20,7 +20,7 @@ MAX_CONNECTIONS = 256
 ACCEPTED_AT_ONCE = 32  # newcomers per turn of the loop: few enough that none is put out before it could speak
 QUEUED = 1024  # newcomers that the system keeps meanwhile; whom it turns away comes back a second later
 HEAD_S = 5.0
-BODY_S = 5.0
+BODY_S = 3.0  # less, so that whoever is late is told
 MAX_BYTES = 65_536  # of one request; nothing here needs a tenth of it
 _END_OF_HEAD = b"\r\n\r\n"
 
@@ -194,5 +194,5 @@ async def whole(request: web.Request) -> None:
             await request.read()
     except TimeoutError:
         raise RefusedError(408, f"the body was not there within {BODY_S:g} s: send it again") from None
-    except (web.RequestPayloadError, ConnectionError):
+    except (web.RequestPayloadError, ConnectionError, RuntimeError):  # the last where the peer has gone meanwhile
         raise RefusedError(400, "the body breaks off, or its length or its chunks are wrong") from None

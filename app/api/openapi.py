@@ -206,7 +206,10 @@ def _history() -> Json:
     return {
         "summary": "Stored series",
         "parameters": [_query("seconds", wanted, "how far back")],
-        "responses": {"200": _answer("One list per series, equally long", "History")},
+        "responses": {
+            "200": _answer("One list per series, equally long", "History"),
+            "503": _answer("Too many ask at once: wait for as many seconds as Retry-After says", "Error"),
+        },
     }
 
 

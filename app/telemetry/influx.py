@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -37,6 +38,7 @@ REQUEST_MS = 10_000
 Write = Callable[[str, str], Awaitable[object]]
 _Line: Any = client_point.Point  # the library has no types
 _MILLISECONDS: Any = WritePrecision.MS
+_LOGIN = re.compile(r"\b(Token|Bearer|Basic) [^\s'\",]+")
 
 
 def line(point: Point) -> str:
@@ -244,7 +246,8 @@ def _cause(error: Exception) -> str:
 
 
 def _message(error: ApiException) -> str:
-    return " ".join(str(error.message or error.reason or "").split())[:200]
+    said = " ".join(str(error.message or error.reason or "").split())
+    return _LOGIN.sub(r"\1 ***", said)[:200]  # it may repeat what we sent
 
 
 def _sentence(text: str) -> str:

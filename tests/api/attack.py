@@ -119,6 +119,7 @@ async def history(port: int) -> None:
             head = await reader.readuntil(b"\r\n\r\n")
             await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
             done[0] += 1
+            await asyncio.sleep(0.2)
     finally:
         writer.transport.abort()
 
@@ -167,7 +168,7 @@ KINDS: dict[str, tuple[Attack, int]] = {
     "streams": (streams, 100),
     "requests": (requests, 50),
     "paced": (paced, 20),
-    "history": (history, 10),
+    "history": (history, 300),
     "connects": (connects, 20),
     "garbage": (garbage, 20),
 }

@@ -18,6 +18,9 @@ from typing import ClassVar
 import aiohttp
 import pytest
 
+from app.telemetry.database import Database
+from app.telemetry.points import Point
+from app.telemetry.rollup import NAMES
 from tests.conftest import Mosquitto, until
 from tests.e2e.conftest import App, installation_of
 
@@ -128,12 +131,23 @@ def descriptors(app: App) -> int:
     return len(list(Path(f"/proc/{app.process.pid}/fd").iterdir()))
 
 
+def remember_a_month(path: Path) -> None:
+    """Stored minutes, so that looking at them takes its time."""
+    now_s = time.time() // 60 * 60
+    fields = tuple((name, 100.0) for name in [f"{power}_{unit}" for power in NAMES for unit in ("w", "s")])
+    database = Database(path)
+    database.insert([Point("minute", (("site", "home"),), fields, now_s - 60 * age) for age in range(1, 44_640)])
+    database.close()
+
+
 @pytest.mark.parametrize("kinds", [ROW, *((kind,) for kind in KINDS)], ids="+".join)
 async def test_whoever_behaves_is_answered_and_the_loop_ticks(
     tmp_path: Path, mosquitto: Mosquitto, kinds: tuple[str, ...]
 ) -> None:
     limit_s = max(P99_S.get(kind, 0.25) for kind in kinds)
     async with installation_of(tmp_path, mosquitto) as place:
+        if "history" in kinds:
+            remember_a_month(tmp_path / "data" / "telemetry.db")
         await place.app.start()
         await place.app.when(lambda status: status["grid_w"] is not None)
         before_mb = memory_mb(place.app)
@@ -237,6 +251,18 @@ class TestConnections:
         await asyncio.sleep(0.05)
         await house.server.stop()
         assert await self.ended_after_s(reader) < 1.0
+
+    async def test_a_few_look_at_the_history_at_once_and_others_come_back(self, house: House) -> None:
+        looked_up: asyncio.Future[dict[str, list[float]]] = asyncio.get_running_loop().create_future()
+        house.stored = looked_up
+        first = [asyncio.create_task(house.ask("GET", "/api/history")) for _ in range(4)]
+        await until(lambda: len(house.asked) == 4, 2.0, "four that look")
+        response, data = await house.ask("GET", "/api/history")
+        assert (response.status, response.headers["Retry-After"]) == (503, "1")
+        assert "ask again" in data["error"]
+        looked_up.set_result({"utc_s": []})
+        assert [response.status for response, _ in await asyncio.gather(*first)] == [200] * 4
+        assert (await house.ask("GET", "/api/history"))[0].status == 200
 
     async def test_what_is_no_http_is_not_logged(self, house: House, caplog: pytest.LogCaptureFixture) -> None:
         for garbage in (

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from app import stepdoctor
 from app.api.door import MAX_ADDRESSES, Guesses, client
 from app.api.guard import RefusedError
-from app.config import HttpConfig
+from app.config import Config, HttpConfig
 from app.model import Settings
 
 from .conftest import CHROME, Build, House
@@ -195,6 +196,17 @@ class TestGuessing:
         assert client("fe80::1%eth0") == client("fe80::2%wlan0")
         assert client("fd00::1") != client("fd00:0:0:1::1")
         assert client(None) == client("") == client("unix") == ""
+
+
+async def test_doctor_finds_a_controller_whose_status_needs_a_token(guarded: House) -> None:
+    document = {
+        "meter": {"type": "shelly", "host": "10.0.0.5"},
+        "inverters": [{"serial": "116180400001", "max_watt": 1500}],
+        "http": {"host": "127.0.0.1", "port": guarded.server.port, "token": CONTROL, "read_token": READ},
+    }
+    assert await stepdoctor._controller(Config.model_validate(document)) == guarded.url
+    del document["http"]["read_token"]  # type: ignore[attr-defined]
+    assert await stepdoctor._controller(Config.model_validate(document)) is None
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,20 @@ class Site:
         rated = {one.serial: MODELS[one.model].rated_w for one in self.house.config.inverters}
         return {serial: max(20.0, 0.03 * watts) for serial, watts in rated.items()}
 
+    async def started(self, timeout_s: float = 30.0) -> None:
+        """Start, and wait until the inverters are limited, above their minimum, and the dead-man wills are armed."""
+        if self.app.process is None:
+            await self.app.start()
+
+        def armed() -> bool:
+            tick = self.seen[-1] if self.seen else None
+            if tick is None or tick.mode != "limit" or tick.troubles or self.failed_safe_at_s() is not None:
+                return False
+            limited = all(one.limit_w < 0.9 * one.model.rated_w for one in self.house.inverters)
+            return limited and all(inverter["guarded"] for inverter in tick.document["inverters"])
+
+        await self.until(armed, timeout_s, "started")
+
     async def regulating(self, timeout_s: float = 30.0) -> None:
         """Start where that is still to be done, and wait until the house has been regulated for 3 s."""
         if self.app.process is None:

@@ -19,11 +19,14 @@ from app.simulator.parameters import DtuConfig, SunConfig
 from tests.closed_loop import UTC_0, ClosedLoop
 
 HOLD_S, FAIL_SAFE_S = 2.0, 5.0  # ages of the last good reading of a meter with a value a second
-SENT_AGAIN_S, SENT_AGAIN_EACH_S = 8.0, 2.0  # what OpenDTU shows is 5 s old, and each limit holds the radio for 2 s
+SENT_AGAIN_S, SENT_AGAIN_EACH_S = (
+    10.0,
+    2.0,
+)  # shown 5 s late, later where the radio is busy; each limit holds it for 2 s
 SPEAKS_S = 6.0  # OpenDTU publishes every 5 s, unless its radio is busy
 RECOVERED_S = 30.0
 PLAIN = re.compile(r"\d{1,4}(\.\d)?")
-DAY_SPEED = 4.0  # the sun passes so many times faster
+DAY_SPEED = 3.0  # the sun passes so many times faster
 DARK_S = 600.0  # so much of each night is lived through
 
 
@@ -188,6 +191,10 @@ class Soak(ClosedLoop):
         self.run(seconds)
         self.result.seconds += seconds
         return self.result
+
+    def close(self) -> None:
+        """No more is to come."""
+        self._runner.close()
 
     async def _publish(self, topic: str, payload: str, **options: object) -> bool:
         if "/cmd/limit" in topic:

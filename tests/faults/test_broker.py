@@ -16,9 +16,9 @@ import pytest
 
 from app.simulator.devices import FakeOpenDtu
 from app.simulator.topics import burst
-from tests.conftest import Mosquitto
 from tests.faults.scorecard import Card, full
-from tests.faults.site import LIMIT, Site, site_of
+from tests.faults.site import LIMIT, Site
+from tests.faults.together import row, together
 
 pytestmark = pytest.mark.e2e
 
@@ -31,9 +31,9 @@ def recorded(site: Site) -> int:
         return int(database.execute("SELECT COUNT(*) FROM grid").fetchone()[0])
 
 
-@pytest.mark.row(17)
-async def test_a_dead_broker(site: Site, card: Card) -> None:
-    await site.regulating()
+@row(17)
+async def a_dead_broker(site: Site, card: Card) -> None:
+    await site.started()
     seconds = 60.0 if full() else 12.0
     before = recorded(site)
     dead_s = time.monotonic()
@@ -50,12 +50,11 @@ async def test_a_dead_broker(site: Site, card: Card) -> None:
         f"{seconds:.0f} s dead: {rate:.2f} Hz, {rows} readings recorded; limit {delay_s:.1f} s after its return",
         rate >= HERTZ and rows >= 0.8 * (seconds - 6.0) and delay_s <= 3.0,
     )
-    await site.regulating()
 
 
-@pytest.mark.row(18)
-async def test_a_frozen_broker(site: Site, card: Card) -> None:
-    await site.regulating()
+@row(18)
+async def a_frozen_broker(site: Site, card: Card) -> None:
+    await site.started()
     assert site.place.mosquitto.process is not None
     frozen_s = time.monotonic()
     site.place.mosquitto.process.send_signal(signal.SIGSTOP)
@@ -70,11 +69,15 @@ async def test_a_frozen_broker(site: Site, card: Card) -> None:
     card(f"{noticed_s:.1f} s, {rate:.2f} Hz; regulating {again_s:.0f} s after it goes on", noticed_s <= 3.0)
 
 
+async def test_the_broker_fails(tmp_path: Path) -> None:
+    await together(tmp_path, a_dead_broker, a_frozen_broker)
+
+
 GARBAGE = [b"\x00\xff\xfe\x80", b"nan", b"inf", b"-1e999", b"9" * 400, b"{" * 5000, "½ 🛑".encode(), b"true"]
 
 
-@pytest.mark.row(19)
-async def test_garbage_on_every_topic(site: Site, card: Card) -> None:
+@row(19)
+async def garbage_on_every_topic(site: Site, card: Card) -> None:
     """Retained where the controller finds it on connecting, and live while it regulates."""
     topics = [f"solar/{topic}" for topic, _ in burst(site.house.dtu, time.time())]
     for serial in site.floors:
@@ -99,8 +102,8 @@ async def test_garbage_on_every_topic(site: Site, card: Card) -> None:
     assert not site.app.logged("Traceback")
 
 
-@pytest.mark.row(20)
-async def test_retained_commands(site: Site, card: Card) -> None:
+@row(20)
+async def retained_commands(site: Site, card: Card) -> None:
     """They lie at the broker before the start, and once more while the controller runs."""
     serial = next(iter(site.floors))
     retained = {f"solar/{serial}/cmd/{LIMIT}": "1500", f"solar/{serial}/cmd/limit_persistent_relative": "100"}
@@ -120,9 +123,9 @@ async def test_retained_commands(site: Site, card: Card) -> None:
     card(f"told after {told_s:.1f} s, {len(left)} of 3 left, nothing replayed", not left and target_w == 15.0)
 
 
-@pytest.mark.row(21)
-async def test_a_foreign_limit(site: Site, card: Card) -> None:
-    await site.regulating()
+@row(21)
+async def a_foreign_limit(site: Site, card: Card) -> None:
+    await site.started()
     serial = max(site.house.inverters, key=lambda one: one.power_w).config.serial
     at_s = time.monotonic()
     await site.place.publish(f"solar/{serial}/cmd/{LIMIT}", "1500.0")
@@ -136,18 +139,8 @@ async def test_a_foreign_limit(site: Site, card: Card) -> None:
     await site.until(lambda: abs(site.house.grid_w - 15.0) < 60.0, 15.0, "what the house takes, and no more")
 
 
-@pytest.mark.row(21)
-async def test_our_own_commands_are_not_foreign(site: Site, card: Card) -> None:
-    """Not after a restart either, when the will of the killed one arrives."""
-    await site.regulating()
-    await site.app.stop(signal.SIGKILL)
-    await site.app.start()
-    since_s = time.monotonic()
-    await site.regulating()
-    site.house.load_override_w = 1000.0
-    await asyncio.sleep(5.0)
-    wrong = {key for tick in site.seen if tick.at_s > since_s for key in tick.faults if key.startswith("conflict")}
-    card(f"after a restart: {len(wrong)} false alarms", not wrong)
+async def test_the_broker_is_misused(tmp_path: Path) -> None:
+    await together(tmp_path, garbage_on_every_topic, retained_commands, a_foreign_limit)
 
 
 @pytest.mark.row(22)
@@ -176,7 +169,6 @@ async def test_a_flood(site: Site, card: Card) -> None:
         f"{more_mb:+.0f} MB, {rate:.2f} Hz, longest gap {gap_s:.1f} s",
         more_mb <= 50.0 and rate >= HERTZ and gap_s < 2.0,
     )
-    await site.regulating(60.0)
 
 
 RULES = """\
@@ -188,50 +180,51 @@ OPENDTU_DEAF = "topic readwrite #\n\nuser app\ntopic readwrite #\n\nuser dtu\nto
 WE_ARE_MUTE = "topic readwrite #\n\nuser app\ntopic read #\ntopic write zeropower/#\n\nuser dtu\ntopic readwrite #\n"
 
 
-async def told_of(folder: Path, mosquitto: Mosquitto, acl: str, *, settled: bool) -> tuple[str, float]:
+async def told_of(site: Site, acl: str, *, settled: bool) -> tuple[str, float]:
     """Start behind these access rules: which fault tells of them, and when. ``settled``: OpenDTU has been up long."""
-    (folder / "acl").write_text(acl)
+    place, mosquitto = site.place, site.place.mosquitto
+    (place.folder / "acl").write_text(acl)
+    await place.dtu.close()
     await mosquitto.stop()
-    await mosquitto.start(RULES.format(acl=folder / "acl"))
+    await mosquitto.start(RULES.format(acl=place.folder / "acl"))
+    place.configure(
+        meter={"type": "shelly", "host": site.proxy.host},
+        mqtt={"host": "127.0.0.1", "port": mosquitto.port, "username": "app", "password": "x"},
+    )
+    for link in site.house.dtu.links.values() if settled else ():
+        link.meet(site.house.now_s)
+    async with FakeOpenDtu(site.house, "127.0.0.1", mosquitto.port, username="dtu", password="x"):
+        await site.app.start()
+        begun_s = time.monotonic()
 
-    def configure(site: Site) -> None:
-        site.place.configure(
-            meter={"type": "shelly", "host": site.proxy.host},
-            mqtt={"host": "127.0.0.1", "port": mosquitto.port, "username": "app", "password": "x"},
-        )
+        def told() -> Iterator[str]:
+            for tick in site.seen:
+                yield from (key for key in tick.faults if key.startswith(("undelivered", "unanswered")))
 
-    async with site_of(folder, mosquitto, configure) as site:
-        await site.place.dtu.close()
-        for link in site.house.dtu.links.values() if settled else ():
-            link.meet(site.house.now_s)
-        async with FakeOpenDtu(site.house, "127.0.0.1", mosquitto.port, username="dtu", password="x"):
-            await site.app.start()
-            begun_s = time.monotonic()
-
-            def told() -> Iterator[str]:
-                for tick in site.seen:
-                    yield from (key for key in tick.faults if key.startswith(("undelivered", "unanswered")))
-
-            await site.until(lambda: any(told()), 90.0, "a fault")
-            return next(told()).split(":")[0], time.monotonic() - begun_s
+        await site.until(lambda: any(told()), 90.0, "a fault")
+        return next(told()).split(":")[0], time.monotonic() - begun_s
 
 
-@pytest.mark.row(24)
-async def test_we_may_not_write_commands(tmp_path: Path, mosquitto: Mosquitto, card: Card) -> None:
-    key, told_s = await told_of(tmp_path, mosquitto, WE_ARE_MUTE, settled=True)
+@row(24)
+async def we_may_not_write_commands(site: Site, card: Card) -> None:
+    key, told_s = await told_of(site, WE_ARE_MUTE, settled=True)
     card(f"we may not write: `{key}` after {told_s:.0f} s", told_s <= 30.0)
 
 
-@pytest.mark.row(24)
-async def test_opendtu_may_not_read_commands(tmp_path: Path, mosquitto: Mosquitto, card: Card) -> None:
-    key, told_s = await told_of(tmp_path, mosquitto, OPENDTU_DEAF, settled=True)
+@row(24)
+async def opendtu_may_not_read_commands(site: Site, card: Card) -> None:
+    key, told_s = await told_of(site, OPENDTU_DEAF, settled=True)
     card(f"OpenDTU may not read: `{key}` after {told_s:.0f} s", told_s <= 30.0)
+
+
+async def test_the_access_rules_are_wrong(tmp_path: Path) -> None:
+    await together(tmp_path, we_may_not_write_commands, opendtu_may_not_read_commands)
 
 
 @pytest.mark.long
 @pytest.mark.row(24)
-async def test_a_fresh_opendtu_may_not_read_commands(tmp_path: Path, mosquitto: Mosquitto, card: Card) -> None:
-    key, told_s = await told_of(tmp_path, mosquitto, OPENDTU_DEAF, settled=False)
+async def test_a_fresh_opendtu_may_not_read_commands(site: Site, card: Card) -> None:
+    key, told_s = await told_of(site, OPENDTU_DEAF, settled=False)
     if told_s > 30.0:
         why = "until it has taken a first limit, or read one after minutes, it shows none at all"
         card.reached(f"OpenDTU freshly started may not read: `{key}` after {told_s:.0f} s", why)

@@ -82,7 +82,7 @@ async def large_body(site: Site) -> int:
 
 @pytest.mark.row(41)
 async def test_half_open_connections_and_huge_bodies(site: Site, card: Card) -> None:
-    await site.regulating()
+    await site.started()
     begun_s, before_mb = time.monotonic(), site.memory_mb()
     async with half_open(site) as writers:
         opened = len(writers)

@@ -7,6 +7,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -15,6 +16,7 @@ from app.simulator.shelly_bodies import Fault
 from tests.faults.proxy import Break
 from tests.faults.scorecard import Card, full
 from tests.faults.site import Site
+from tests.faults.together import row, together
 
 pytestmark = pytest.mark.e2e
 
@@ -34,35 +36,39 @@ async def lost(site: Site, card: Card, at_s: float, *, what: str = "", hertz: fl
     assert "meter" in site.seen[-1].faults
 
 
-@pytest.mark.row(2)
-async def test_a_closed_port(site: Site, card: Card) -> None:
-    await site.regulating()
+@row(2)
+async def a_closed_port(site: Site, card: Card) -> None:
+    await site.started()
     at_s = time.monotonic()
     await site.proxy.fail(Break.REFUSE)
     await lost(site, card, at_s)
 
 
-@pytest.mark.row(3)
-async def test_a_black_hole(site: Site, card: Card) -> None:
-    await site.regulating()
+@row(3)
+async def a_black_hole(site: Site, card: Card) -> None:
+    await site.started()
     at_s = time.monotonic()
     await site.proxy.fail(Break.BLACK_HOLE)
     await lost(site, card, at_s)
 
 
-@pytest.mark.row(4)
-async def test_a_dripping_answer(site: Site, card: Card) -> None:
-    await site.regulating()
+@row(4)
+async def a_dripping_answer(site: Site, card: Card) -> None:
+    await site.started()
     at_s = time.monotonic()
     await site.proxy.fail(Break.DRIP)
     await lost(site, card, at_s)
+
+
+async def test_the_meter_goes_away(tmp_path: Path) -> None:
+    await together(tmp_path, a_closed_port, a_black_hole, a_dripping_answer)
 
 
 @pytest.mark.long
 @pytest.mark.row(3)
 @pytest.mark.parametrize("how", [Break.RESET, Break.HALF_CLOSE])
 async def test_connections_that_end_early(site: Site, card: Card, how: Break) -> None:
-    await site.regulating()
+    await site.started()
     at_s = time.monotonic()
     await site.proxy.fail(how)
     await lost(site, card, at_s, what=f"{how.value}: ")
@@ -71,7 +77,7 @@ async def test_connections_that_end_early(site: Site, card: Card, how: Break) ->
 @pytest.mark.long
 @pytest.mark.row(3)
 async def test_answers_that_come_too_late(site: Site, card: Card) -> None:
-    await site.regulating()
+    await site.started()
     at_s = time.monotonic()
     site.proxy.latency_s = 1.0  # a second there and a second back, more than the time-out
     await lost(site, card, at_s, what="2 s late: ")
@@ -146,13 +152,13 @@ def spoil(site: Site, kind: web.Response | Fault | None) -> None:
         shelly.__dict__["_answer"] = spoilt
 
 
-@pytest.mark.row(5)
-async def test_incomplete_and_invalid_answers(site: Site, card: Card) -> None:
+@row(5)
+async def incomplete_and_invalid_answers(site: Site, card: Card) -> None:
     await rubbish(site, card, INCOMPLETE)
 
 
-@pytest.mark.row(6)
-async def test_impossible_answers(site: Site, card: Card) -> None:
+@row(6)
+async def impossible_answers(site: Site, card: Card) -> None:
     await site.regulating()
     before_mb = site.memory_mb()
     await rubbish(site, card, IMPOSSIBLE)
@@ -160,8 +166,8 @@ async def test_impossible_answers(site: Site, card: Card) -> None:
     card(f"memory {more_mb:+.0f} MB", more_mb <= 10.0)
 
 
-@pytest.mark.row(8)
-async def test_a_single_spike_costs_little_sun(site: Site, card: Card) -> None:
+@row(8)
+async def a_single_spike_costs_little_sun(site: Site, card: Card) -> None:
     site.house.load_override_w = 1200.0
     await site.regulating()
     before_w = site.house.pv_w
@@ -191,11 +197,11 @@ async def every(pause_s: float, seconds: float) -> AsyncIterator[float]:
         await asyncio.sleep(pause_s)
 
 
-@pytest.mark.row(9)
-async def test_a_flapping_meter(site: Site, card: Card) -> None:
+@row(9)
+async def a_flapping_meter(site: Site, card: Card) -> None:
     """Half of the requests fail, in runs of random length, while the load moves a little every 10 s."""
     await site.regulating()
-    rng, seconds = random.Random(9), 60.0 if full() else 20.0
+    rng, seconds = random.Random(9), 60.0 if full() else 18.0
     at_s = time.monotonic()
     async for now_s in every(0.0, seconds):
         site.house.load_override_w = 600.0 + 120.0 * (int((now_s - at_s) / 10.0) % 2)
@@ -221,6 +227,12 @@ def stale_raises(site: Site, since_s: float, hold_s: float = 2.0) -> int:
             count += item.at_s - site.last_good_s(item.at_s) > hold_s + 0.3
         last[item.serial] = watts
     return count
+
+
+async def test_the_meter_lies_and_stammers(tmp_path: Path) -> None:
+    await together(
+        tmp_path, incomplete_and_invalid_answers, impossible_answers, a_single_spike_costs_little_sun, a_flapping_meter
+    )
 
 
 @pytest.mark.long

@@ -8,6 +8,7 @@ import random
 import resource
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -33,14 +34,16 @@ def memory_mb() -> float:
 def test_invariants_hold_in_a_month_of_faults(seed: int, card: Card) -> None:
     seconds = DAYS * (LIGHT_S + DARK_S) if full() else QUICK_S
     soak = Soak(seed, every_s=600.0 if full() else 240.0)
-    soak.live(seconds * 0.2)
-    before_mb = memory_mb()
-    result = soak.live(seconds * 0.8)
-    more_mb = memory_mb() - before_mb
+    with closing(soak):
+        soak.live(seconds * 0.2)
+        before_mb = memory_mb()
+        result = soak.live(seconds * 0.8)
+        more_mb = memory_mb() - before_mb
     slowest_s = max(result.recoveries_s)
+    broken = "".join(f", {what}: {count} ({result.examples[what]})" for what, count in result.broken.items())
     card(
         f"seed {seed}: {result.seconds / 3600.0:.0f} h, {result.injected.total()} faults, {result.commands} commands, "
-        f"{result.broken.total()} violations, recovery ≤ {slowest_s:.0f} s, memory {more_mb:+.0f} MB",
+        f"{result.broken.total()} violations{broken}, recovery ≤ {slowest_s:.0f} s, memory {more_mb:+.0f} MB",
         not result.broken and more_mb < 10.0,
     )
 

@@ -106,6 +106,31 @@ def test_the_meter_comes_back_after_five_minutes(card: Card) -> None:
     card(f"{worst_wh:.2f} Wh at most, at the target after {slowest_s:.0f} s", worst_wh <= 0.2)
 
 
+@pytest.mark.row(46)
+@pytest.mark.parametrize("when", ["before the start", "while running", "in an outage"])
+def test_clamps_the_wrong_way_round(when: str, card: Card) -> None:
+    """Export looks like import: the inverters open, until it is noticed; or close at once, where they were open."""
+    slowest_s, worst_wh = 0.0, 0.0
+    for load_w in (200.0, 600.0, 1200.0):
+        loop = house()
+        loop.house.sun_override, loop.house.load_override_w = 0.9, load_w
+        if when != "before the start":
+            loop.run(120)
+            loop.meter_answers = when == "while running"
+            loop.run(30)
+            loop.meter_answers = True
+        loop.house.meter.inverted = True
+        begun_s, export_wh = loop.house.now_s, loop.house.energy.export_wh
+        while loop.house.now_s - begun_s < 600.0:
+            loop.run(1)
+            lowered = loop.house.inverters[0].limit_w <= 50.0
+            if lowered and any(fault.key in ("meter", "export") for fault in loop.last.faults):
+                break
+        slowest_s = max(slowest_s, loop.house.now_s - begun_s)
+        worst_wh = max(worst_wh, loop.house.energy.export_wh - export_wh)
+    card(f"{when}: {slowest_s:.0f} s, at most {worst_wh:.0f} Wh exported", slowest_s <= 180.0)
+
+
 @pytest.mark.row(16)
 def test_night_and_dawn(card: Card) -> None:
     """Two days; in the quick form the sun passes 24 times as fast."""

@@ -151,7 +151,7 @@ def test_the_demo_keeps_its_invented_readings_to_itself() -> None:
     assert compose.document(DEMO)["name"] != compose.document(MAIN)["name"]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-mutation.txt"])
 def test_locks_pin_every_package_by_hash_and_name_no_registry(name: str) -> None:
     lock = compose.text(name)
     packages = re.findall(r"^[a-z0-9.-]+==\S+.*\\$", lock, re.MULTILINE)

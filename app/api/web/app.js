@@ -167,6 +167,7 @@ async function loadHistory() {
   try {
     const answer = await request("GET", `api/history?seconds=${chart.span}`);
     if (answer.ok) chart.load(answer.data);
+    if (answer.status === 503) setTimeout(loadHistory, 2000); // others are looking
   } catch {
     // the stream tells that nothing answers
   }
