@@ -270,7 +270,7 @@ class Soak(ClosedLoop):
         self._resets = {state.serial: state.resets for state in snapshot.inverters}
         usable = [state for state in snapshot.inverters if state.reachable and self.wire.connected]
         self._check_fail_safe(snapshot, decision, usable, age_s)
-        self._check_delivery(usable, now_s)
+        self._check_delivery(usable, now_s, testing=decision.reason.startswith("step test"))
         self._check_recovery(snapshot, decision)
 
     def _check_fail_safe(
@@ -285,15 +285,18 @@ class Soak(ClosedLoop):
             self._exposed_s[serial] = self._exposed_s.get(serial, -1.0) + 1.0 if exposed else -1.0
             self._hold(self._exposed_s[serial] < 1.0, "fail-safe in time", f"{serial} at {limit_w} W, {age_s:.0f} s")
 
-    def _check_delivery(self, usable: list[InverterState], now_s: float) -> None:
-        """What OpenDTU goes on showing as not acknowledged is sent again; while it is silent, nobody knows."""
+    def _check_delivery(self, usable: list[InverterState], now_s: float, *, testing: bool) -> None:
+        """What OpenDTU goes on showing as not acknowledged is sent again; while it is silent, nobody knows.
+
+        ``testing``: a step test measures, which repeats nothing.
+        """
         waiting = {s.serial: s for s in usable if s.commanded_w is not None and not acknowledged(s)}
         for serial in list(self._unacked.keys() - waiting.keys()):
             del self._unacked[serial]
         for serial, state in waiting.items():
             sent_s, waited_s = self._unacked.get(serial, (-1.0, 0.0))
             shows = bool(state.acked_pct or state.acked_w)  # 0 until a fresh OpenDTU knows the rated power
-            speaks = shows and state.acked_at_s is not None and now_s - state.acked_at_s <= SPEAKS_S
+            speaks = shows and not testing and state.acked_at_s is not None and now_s - state.acked_at_s <= SPEAKS_S
             waited_s = 0.0 if sent_s != state.commanded_at_s else waited_s + speaks
             self._unacked[serial] = state.commanded_at_s or 0.0, waited_s
             longest_s = SENT_AGAIN_S + SENT_AGAIN_EACH_S * len(self.house.inverters)
