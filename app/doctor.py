@@ -14,6 +14,7 @@ from app.config import Config
 from app.inverters.opendtu import OpenDtu
 from app.meters.slot import MeterSlot
 from app.model import InverterState
+from app.outbound import new_session
 from app.prices import PriceConfig
 from app.stepdoctor import Say, step_tests
 
@@ -43,7 +44,7 @@ async def examine(
 
 
 async def _meter(config: Config) -> list[Check]:
-    async with aiohttp.ClientSession() as session:
+    async with new_session() as session:
         return [await _one_meter(MeterSlot([item.build(session)]), item.type) for item in config.meter]
 
 
@@ -158,7 +159,7 @@ def _inverter_check(state: InverterState) -> Check:
 
 
 async def _price(config: PriceConfig) -> Check:
-    async with aiohttp.ClientSession() as session:
+    async with new_session() as session:
         source = config.build(session)
         async with running(source.run()):
             await until(

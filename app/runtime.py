@@ -108,6 +108,7 @@ class System:
             site=config.site,
             faults=self._telemetry.faults,
             tests=self._tests,
+            dropped=lambda: {"opendtu": self._dtu.dropped, "set": self._mqtt.dropped},
         )
         self._watchdog = Watchdog()
         self._wake = self._meter.arrived

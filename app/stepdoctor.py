@@ -23,6 +23,7 @@ from app.inverters.opendtu import OpenDtu
 from app.learned import LearnedStore
 from app.meters.slot import MeterSlot
 from app.model import InverterState, Progress, Settings, Snapshot, StepTestReport, StepTestRequest
+from app.outbound import new_session
 
 NAME = "step test"
 BROKER_WAIT_S = 6.0
@@ -143,7 +144,7 @@ async def _online(config: Config) -> bool:
 
 async def _alone(config: Config, serials: Sequence[str], say: Say) -> list[Check]:
     store = LearnedStore(config.data_dir / "learned.json")
-    async with aiohttp.ClientSession() as session:
+    async with new_session() as session:
         bench = Bench(config, session)
         async with running(bench.meter.run()), running(bench.broker.run()):
             await until(lambda: bench.broker.connected or bench.broker.fault is not None, BROKER_WAIT_S)

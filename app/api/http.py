@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -43,7 +43,7 @@ class HttpServer:
     """Serves the API and the page.
 
     ``history(seconds)`` gives the stored series as columns: ``utc_s``, and `series.NAMES` in watts. ``faults()``
-    gives those from outside the control loop.
+    gives those from outside the control loop, ``dropped()`` counts messages that could not be used, by source.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class HttpServer:
         site: str,
         faults: Callable[[], tuple[Fault, ...]] = tuple,
         tests: StepTests | None = None,
+        dropped: Callable[[], Mapping[str, int]] = dict,
         clock: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
         heartbeat_s: float = HEARTBEAT_S,
@@ -67,6 +68,7 @@ class HttpServer:
         self._history = history
         self._about = {"version": version, "site": site}
         self._faults = faults
+        self._dropped = dropped
         self._clock = clock
         self._utc = utc
         self._pages = Pages()
@@ -210,7 +212,12 @@ class HttpServer:
 
     async def _get_metrics(self, _request: web.Request) -> web.Response:
         text = exposition.metrics(
-            self._hub.latest, self._store.current, now_s=self._clock(), extra_faults=self._faults(), **self._about
+            self._hub.latest,
+            self._store.current,
+            self._dropped(),
+            now_s=self._clock(),
+            extra_faults=self._faults(),
+            **self._about,
         )
         return web.Response(body=text.encode("utf-8", "replace"), headers={"Content-Type": exposition.CONTENT_TYPE})
 
