@@ -40,21 +40,21 @@ async def leave(
 ) -> None:
     """Send the last limits and wait for so long until each is acknowledged."""
     wanted = {command.serial: command.limit_w for command in commands}
+    before = {state.serial: state.commanded_at_s for state in states()}
     held = {state.serial for state in states() if acknowledged(state) and state.commanded_w == wanted.get(state.serial)}
     actuator.send([command for command in commands if command.serial not in held])  # a repetition may silence it
     await actuator.finish()
+    sent = held | {state.serial for state in states() if state.commanded_at_s != before[state.serial]}
     for _ in range(round(patience_s / LOOK_S)):
-        if all(acknowledged(state) for state in _sent(states(), wanted)):
+        if all(acknowledged(state) for state in states() if state.serial in sent):
             break
         await asyncio.sleep(LOOK_S)
-    sent = {state.serial: state for state in _sent(states(), wanted)}
     for state in states():
-        if state.serial in sent:
-            shown = "acknowledged" if acknowledged(state) else f"not acknowledged within {patience_s:.0f} s"
-            log.info("left behind: %s at %.0f W, %s", state.name, wanted[state.serial], shown)
-        elif state.serial in wanted:
+        if state.serial not in wanted:
+            continue
+        if state.serial not in sent:
             log.warning("the exit limit could not be sent to %s", state.name)
-
-
-def _sent(states: Sequence[InverterState], wanted: dict[str, float]) -> list[InverterState]:
-    return [state for state in states if state.serial in wanted and state.commanded_w == wanted[state.serial]]
+        elif acknowledged(state):
+            log.info("left behind: %s at %.0f W, acknowledged", state.name, wanted[state.serial])
+        else:
+            log.warning("left behind: %s at %.0f W, not acknowledged so far", state.name, wanted[state.serial])

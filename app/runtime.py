@@ -179,6 +179,7 @@ class System:
             self._hub.publish(tick)
             _log_changes(before, tick)
             before = tick
+            self._watchdog.turned()
 
     async def _connected(self) -> None:
         """What could not be sent goes out now, not with the next reading."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from app.model import InverterState
 
-RADIO_S, RADIO_EACH_S = 1.5, 2.0  # what OpenDTU shows later than this after a limit would show it, had it arrived
-RESEND_S, RESEND_EACH_S = 6.5, 1.5  # from a limit to its repetition
+RADIO_S, RADIO_EACH_S = 1.0, 1.5  # what OpenDTU shows later than this after a limit would show it, had it arrived
+RESEND_S, RESEND_EACH_S = 5.5, 1.5  # from a limit to its repetition
 RESEND_UNSEEN_S, RESEND_UNSEEN_EACH_S = 30.0, 2.5  # where OpenDTU shows nothing: a repetition can silence an inverter
 
 

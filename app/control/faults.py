@@ -12,7 +12,7 @@ from app.control.safety import NEEDS_PHASES, Freshness, Trust
 from app.control.standby import FEEDS_W
 from app.model import Decision, Fault, InverterState, Mode, PriceState, Snapshot
 
-UNANSWERED_S, UNANSWERED_EACH_S = 20.0, 4.0
+UNANSWERED_S, UNANSWERED_EACH_S = 17.0, 3.0
 UNMET_S, UNMET_EACH_S = 45.0, 5.0  # a freshly booted OpenDTU shows no limit in watts until it knows the rated power
 NOT_SWITCHED_S = 45.0
 PATIENCE_S = {"broker": 2.0, "price": 15.0, "export": 30.0, "unguarded": 20.0}  # what takes a moment is no fault

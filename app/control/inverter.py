@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from app.control.deadtime import CANDIDATES_S, DeadTime
 from app.control.household import SMALLEST_STEP_W, Span
-from app.control.obedience import Obedience, tolerated
+from app.control.obedience import FOLLOWS_S, Obedience, tolerated
 from app.control.settings import ControlSettings
 from app.control.trajectory import Anchor, Sent, Trajectory
 from app.model import InverterState
@@ -17,6 +17,7 @@ REPORT_LAG_S = 3.0  # an inverter's report may be this much older than it says
 RAMP_UP_PER_S, RAMP_DOWN_PER_S = 0.2, 1.0  # of rated power: the grid profile that Hoymiles inverters carry
 SKY_PER_S = 0.03  # of rated power: how fast the sun moves an inverter that no limit holds, until that was seen
 CALM_SKY_PER_S = 0.002  # and at least
+AGAIN_S = 6.0  # after its last limit, one that seems to be lost is sent again
 
 Spans = tuple[float, float, float, float]  # begin and end of an earlier reading's span of time, and of a later one's
 
@@ -84,7 +85,7 @@ class InverterModel:
 
     def accuse(self, at_s: float) -> None:
         """Some inverter does not hold its limit, by the meter: where it is this one, its limit is lost."""
-        if self.obedience.accuse(at_s):
+        if self.obedience.accuse(at_s) and at_s - (self._sent_s or 0.0) > FOLLOWS_S:
             self._lose_limit()
 
     @property
@@ -255,7 +256,7 @@ class InverterModel:
             moved_w_per_s = abs(power_w - proven.power_w) / (at_s - proven.at_s)
             self._sky_w_per_s = max(moved_w_per_s, 0.7 * self._sky_w_per_s, CALM_SKY_PER_S * self._max_w)
         path.anchor(Anchor(at_s, power_w, in_force_w, through_s, bound))
-        self._suspect(power_w, in_force_w, changed=bool(sent))
+        self._suspect(at_s, power_w, in_force_w, changed=bool(sent))
 
     def _shown(self, power_w: float, in_force_w: float | None, possible: Sequence[Sent]) -> Sent | None:
         """The command whose very limit a report shows, and no other one's."""
@@ -278,13 +279,13 @@ class InverterModel:
         means = [self.path.mean_w(*span, dead_s) for span in times for dead_s in self.dead_time.range_s]
         return 0.95 * min(means) - 15.0 <= power_w <= 1.05 * max(means) + 15.0
 
-    def _suspect(self, power_w: float, limit_w: float | None, *, changed: bool) -> None:
+    def _suspect(self, at_s: float, power_w: float, limit_w: float | None, *, changed: bool) -> None:
         """Above the limit that should be in force: twice in a row, and the limit is sent again before it is certain."""
         if limit_w is None or power_w <= tolerated(limit_w):
             self._above = 0
             return
         self._above = 1 if changed else self._above + 1
-        if self._above >= 2:
+        if self._above >= 2 and at_s - (self._sent_s or 0.0) > AGAIN_S:
             self._lose_limit()
 
     def _lose_limit(self) -> None:

@@ -25,7 +25,7 @@ class Obedience:
     def forget(self) -> None:
         """Its limit got lost: nothing that was sent says any more what it may do."""
         self._sent.clear()
-        self._above = 0
+        self._above, self.broken = 0, False
 
     def allowed_w(self, at_s: float) -> float | None:
         """The highest limit that it may still be following; None where that is not known."""

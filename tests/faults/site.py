@@ -26,6 +26,11 @@ LIMIT = "limit_nonpersistent_absolute"
 JUST_S = 0.15  # what was on its way when a fault came
 
 
+def held(house: House) -> bool:
+    """Nothing worth mentioning is exported, and not much more imported than is meant to be."""
+    return -45.0 < house.grid_w < 200.0
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """One message below ``cmd/``, as a subscriber of the broker saw it."""
@@ -114,7 +119,7 @@ class Site:
         def regulated() -> bool:
             nonlocal since_s
             fine = any(tick.at_s > begun_s and tick.mode == "limit" and not tick.troubles for tick in self.seen[-3:])
-            if not fine or abs(self.house.grid_w - 15.0) > 60.0:
+            if not fine or not held(self.house):
                 since_s = time.monotonic()
             return time.monotonic() - since_s > 3.0
 

@@ -17,7 +17,7 @@ import pytest
 from app.simulator.devices import FakeOpenDtu
 from app.simulator.topics import burst
 from tests.faults.scorecard import Card, full
-from tests.faults.site import LIMIT, Site
+from tests.faults.site import LIMIT, Site, held
 from tests.faults.together import row, together
 
 pytestmark = pytest.mark.e2e
@@ -136,7 +136,7 @@ async def a_foreign_limit(site: Site, card: Card) -> None:
 
     await site.until(lambda: bool(ours()), 20.0, "our own limit again")
     card(f"told after {told_s:.1f} s, own limit {ours()[0]:.1f} s later", told_s <= 3.0 and ours()[0] <= 3.0)
-    await site.until(lambda: abs(site.house.grid_w - 15.0) < 60.0, 15.0, "what the house takes, and no more")
+    await site.until(lambda: held(site.house), 15.0, "what the house takes, and no more")
 
 
 async def test_the_broker_is_misused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.scorecard import Card, full
-from tests.faults.site import Site
+from tests.faults.site import Site, held
 from tests.faults.together import row, together
 
 pytestmark = pytest.mark.e2e
@@ -110,7 +110,7 @@ async def stopped_in_its_tracks(site: Site, card: Card) -> None:
         lambda: (
             site.app.process is None
             or site.app.process.returncode is not None
-            or (site.seen[-1].at_s > on_s and abs(site.house.grid_w - 15.0) < 60.0)
+            or (site.seen[-1].at_s > on_s and held(site.house))
         ),
         40.0,
         "either exit or regulation",
