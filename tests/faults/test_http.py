@@ -94,7 +94,7 @@ async def test_half_open_connections_and_huge_bodies(site: Site, card: Card) -> 
     more_mb = site.memory_mb() - before_mb
     card(
         f"{opened} half-open: p99 {p99_ms:.0f} ms, {rate:.2f} Hz, longest gap {gap_s:.1f} s, {more_mb:+.0f} MB",
-        opened == CONNECTIONS and p99_ms <= 250.0 and rate >= 0.9 and gap_s < 2.0,
+        opened == CONNECTIONS and p99_ms <= 250.0 and gap_s < 1.5,  # no tick missed; the rate of so few is rough
     )
     assert all(status in (0, 413) for status in bodies), bodies
     assert more_mb < 50.0
