@@ -8,6 +8,7 @@ Signs, everywhere: ``grid_w > 0`` import, ``< 0`` export; ``pv_w >= 0``; a limit
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 
 
@@ -160,19 +161,64 @@ class GatewayState:
     fault: str | None = None
 
 
+class Mode(StrEnum):
+    """What the controller is doing, in one word; `Decision.reason` says why."""
+
+    STARTING = "starting"
+    LIMIT = "limit"
+    OPEN = "open"
+    SHUTDOWN = "shutdown"
+    PAUSED = "paused"
+    HOLD = "hold"
+    FAIL_SAFE = "fail_safe"
+    NIGHT = "night"
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Somebody decides instead of the price, until a moment. ``mode`` is LIMIT or OPEN."""
+
+    mode: Mode
+    until_utc_s: float
+
+    def __str__(self) -> str:
+        return f"{self.mode} by hand until {datetime.fromtimestamp(self.until_utc_s, UTC):%H:%M} UTC"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What people change at run time."""
 
     enabled: bool = True
     target_point_w: float = 15.0
+    override: Override | None = None
+
+    def __str__(self) -> str:
+        override = "" if self.override is None else f", {self.override}"
+        return f"zero export {'on' if self.enabled else 'off'}, target {self.target_point_w:g} W{override}"
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSlot:
+    """The prices of one interval, end not included, in hundredths of the currency per kWh.
+
+    ``export_value_c``: what one exported kWh earns; negative means you pay for it. ``confirmed``: it is final,
+    no estimate and no forecast.
+    """
+
+    start_utc_s: float
+    end_utc_s: float
+    export_value_c: float | None
+    import_price_c: float | None = None
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PriceState:
-    """The normalised price of now, in cents per kWh.
+    """The normalised price of now, in hundredths of ``currency`` per kWh.
 
-    ``export_value_c``: what one exported kWh earns; negative means you pay for it.
+    ``export_value_c``: what one exported kWh earns; negative means you pay for it. ``fault``: what is wrong with the
+    source; the price may be known all the same. ``refused``: it does not accept our login.
     """
 
     export_value_c: float | None = None
@@ -180,6 +226,21 @@ class PriceState:
     estimated: bool = True
     valid_until_utc_s: float | None = None
     fault: str | None = None
+    refused: bool = False
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What the price, or somebody in its place, asks for. ``mode`` is LIMIT, OPEN or SHUTDOWN.
+
+    ``by_hand``: an override decides. ``since_utc_s``: when this mode began.
+    """
+
+    mode: Mode
+    reason: str
+    since_utc_s: float
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,19 +269,6 @@ class Snapshot:
     broker_fault: str | None = None
     step_test: StepTestRequest | None = None
     dead_man: bool = False
-
-
-class Mode(StrEnum):
-    """What the controller is doing, in one word; `Decision.reason` says why."""
-
-    STARTING = "starting"
-    LIMIT = "limit"
-    OPEN = "open"
-    SHUTDOWN = "shutdown"
-    PAUSED = "paused"
-    HOLD = "hold"
-    FAIL_SAFE = "fail_safe"
-    NIGHT = "night"
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +380,7 @@ class Decision:
     ``setpoint_w`` the site ceiling that the law asks for, ``load_w`` the estimated household load,
     ``error_w`` = grid - target. ``trim_*`` are the PID terms in watts. ``dead_times``: by serial, the seconds that the
     law reckons with. ``step_test``: the one that was asked for, as it stands. ``wills``: those to be armed now.
+    ``gate``: None without prices and without an override.
     """
 
     mode: Mode
@@ -352,6 +401,7 @@ class Decision:
     step_test: StepTestReport | None = None
     switches: tuple[Switch, ...] = ()
     wills: tuple[Will, ...] = ()
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,10 +442,50 @@ class Excursions:
 
 
 @dataclass(frozen=True, slots=True)
+class Outlook:
+    """The prices around now, some hours back and as far ahead as they are known, in order and without overlaps.
+
+    ``modes``: what the gate asked for in that time: since when, and which mode.
+    """
+
+    slots: tuple[PriceSlot, ...] = ()
+    modes: tuple[tuple[float, Mode], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Energy at the grid and what the gate made of it, over a time. Money in hundredths of the currency.
+
+    ``earned_c``: by export, negative where it cost. ``curtailed_wh`` is estimated; ``uncertain_s``: for how long no
+    estimate was possible while the inverters were held back. ``saved_c``: by holding them back, compared with letting
+    them feed in; negative where that would have paid.
+    """
+
+    import_wh: float = 0.0
+    export_wh: float = 0.0
+    curtailed_wh: float = 0.0
+    uncertain_s: float = 0.0
+    earned_c: float = 0.0
+    saved_c: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The account of the local day ``date`` (ISO), and of all days since ``since_utc_s``."""
+
+    currency: str
+    method: str  # how curtailed energy is estimated, in plain words
+    date: str
+    since_utc_s: float
+    today: Account = Account()
+    total: Account = Account()
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """One turn of the loop. Telemetry, events, MQTT, metrics and log are projections of it.
 
-    ``outside``: what is wrong outside the core (stores, evidence); `faults` are all.
+    ``outside``: what is wrong outside the core (stores, evidence); `faults` are all. ``outlook`` is not recorded.
     """
 
     snapshot: Snapshot
@@ -404,6 +494,8 @@ class Tick:
     step_s: float = 0.0
     excursions: Excursions | None = None
     outside: tuple[Fault, ...] = ()
+    outlook: Outlook | None = None
+    ledger: Ledger | None = None
 
     @property
     def faults(self) -> tuple[Fault, ...]:

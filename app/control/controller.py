@@ -11,6 +11,7 @@ from app.control.deadtime import DeadTime
 from app.control.delivery import Delivery
 from app.control.failsafe import fail_safe_limits, wills
 from app.control.faults import FaultBook
+from app.control.gate import PriceGate
 from app.control.inverter import RADIO_SLOT_S
 from app.control.observer import Observer
 from app.control.phases import PhaseRegulators
@@ -21,7 +22,7 @@ from app.control.regulate import Regulation, Regulator
 from app.control.safety import Freshness, Ladder, Trust, wrong_sign
 from app.control.settings import ControlSettings
 from app.control.standby import Standby, is_off
-from app.model import Command, Decision, InverterState, Mode, Progress, Reading, Snapshot, Switch
+from app.model import Command, Decision, Gate, InverterState, Mode, Progress, Reading, Snapshot, Switch
 
 FOLLOW_UP_S = 4.0  # the first reading after a step shows part of it: so long a second command may follow the first
 
@@ -36,14 +37,14 @@ class Controller:
         self._regulator: Regulator | PhaseRegulators = law(settings, self._observer)
         self._plausibility = Plausibility(settings)
         self._delivery = Delivery()
-        self._faults = FaultBook()
+        self._faults = FaultBook(settings.price.on_unknown)
         self._commissioning = Commissioning(settings)
         self._polarity = Polarity()
         self._serials: tuple[str, ...] = ()
         self._ladder: Ladder | None = None
         self._start_s = 0.0
         self._released: set[str] = set()
-        self._opened = False
+        self._gate = PriceGate(settings.price)
         self._standby = Standby()
         self._was_failed = False
 
@@ -62,7 +63,8 @@ class Controller:
         if own_test is not None:
             snapshot = replace(snapshot, step_test=own_test)
         resend = self._unconfirmed(snapshot, units)
-        decision = self._decide(snapshot, fresh, units, resend)
+        gate = self._gate.step(snapshot)
+        decision = replace(self._decide(snapshot, fresh, units, resend, gate), gate=gate)
         decision = self._switch(snapshot, fresh, units, decision)
         self._polarity.observe(snapshot.now_s, fresh, decision.error_w, units)
         return self._finish(snapshot, fresh, decision, own=own_test is not None)
@@ -95,10 +97,11 @@ class Controller:
         """What is known of the dead time of each inverter that may be commanded, by serial."""
         return {serial: self._observer[serial].dead_time for serial in self._serials}
 
-    def _decide(self, snapshot: Snapshot, fresh: Freshness, units: list[Unit], resend: Limits) -> Decision:
+    def _decide(
+        self, snapshot: Snapshot, fresh: Freshness, units: list[Unit], resend: Limits, gate: Gate | None
+    ) -> Decision:
         own = self._settings
-        aim = goal(snapshot.settings, snapshot.price, own.export_limit_w, own.export_threshold_c, opened=self._opened)
-        self._opened = aim.mode is Mode.OPEN
+        aim = goal(snapshot.settings, gate, own.export_limit_w)
         if aim.target_w is None:
             self._regulator.forget(snapshot.now_s)
             return self._release(snapshot, fresh, units, resend, aim)
@@ -115,6 +118,8 @@ class Controller:
             return self._report(snapshot, fresh, mode, reason, [], aim.target_w)
         if fresh.trust is Trust.FAIL_SAFE:
             return self._fail_safe(snapshot, fresh, units, resend, aim)
+        if aim.mode is Mode.SHUTDOWN:
+            return self._shut_down(snapshot, fresh, units, resend, aim)
         reading = snapshot.meter.reading
         if fresh.trust is Trust.HOLD or reading is None:
             commands = [Command(serial, limit_w, "sent again") for serial, limit_w in resend.items()]
@@ -132,9 +137,13 @@ class Controller:
                 self._released.add(unit.serial)
                 if unit.serial in resend:
                     commands.append(Command(unit.serial, unit.max_w, "sent again: not acknowledged"))
-            elif unit.ready_to_raise and not (aim.mode is Mode.PAUSED and unit.serial in self._released):
+            elif unit.ready_to_raise and not (aim.mode is Mode.PAUSED and self._has_released(unit.serial)):
                 commands.append(Command(unit.serial, unit.max_w, aim.reason))
         return self._report(snapshot, fresh, aim.mode, aim.reason, commands, None)
+
+    def _has_released(self, serial: str) -> bool:
+        """Whether that has been done, and arrived as far as the gateway tells."""
+        return serial in self._released and not self._delivery.waiting(serial)
 
     def _fail_safe(
         self, snapshot: Snapshot, fresh: Freshness, units: list[Unit], resend: Limits, aim: Goal
@@ -142,12 +151,16 @@ class Controller:
         """Lower every inverter to its share of the fail-safe budget; never raise one on the way."""
         self._regulator.forget(snapshot.now_s, failed=True)
         shares = fail_safe_limits(units, snapshot.inverters, self._settings.fail_safe_w)
-        commands = []
-        for unit in units:
-            limit_w = min(shares[unit.serial], unit.ceiling_w)
-            if unit.limit_w is None or limit_w < unit.limit_w - 0.05 or unit.serial in resend:
-                commands.append(Command(unit.serial, limit_w, f"fail-safe: {fresh.reason}"))
+        commands = _lower(units, shares, resend, f"fail-safe: {fresh.reason}")
         return self._report(snapshot, fresh, Mode.FAIL_SAFE, fresh.reason, commands, aim.target_w)
+
+    def _shut_down(
+        self, snapshot: Snapshot, fresh: Freshness, units: list[Unit], resend: Limits, aim: Goal
+    ) -> Decision:
+        """Lower every inverter to its minimum; `_switch` switches off what may be."""
+        self._regulator.forget(snapshot.now_s)
+        commands = _lower(units, {unit.serial: unit.min_w for unit in units}, resend, aim.reason)
+        return self._report(snapshot, fresh, aim.mode, aim.reason, commands, aim.target_w)
 
     # -- regulation ----------------------------------------------------------------------------------
 
@@ -201,6 +214,8 @@ class Controller:
         commands: list[Command] = []
         if target_w is None:
             switches, commands = self._standby.wake(states, snapshot.now_s, decision.reason)
+        elif decision.mode is Mode.SHUTDOWN:
+            switches, commands = self._standby.step(states, units, 0.0, snapshot.now_s, why=decision.reason)
         elif fresh.trust is not Trust.FRESH or load_w is None or snapshot.step_test is not None:
             self._standby.forget()
         elif self._was_failed:
@@ -300,6 +315,16 @@ class Controller:
             trim_i_w=result.terms.i_w if result is not None else None,
             trim_d_w=result.terms.d_w if result is not None else None,
         )
+
+
+def _lower(units: Sequence[Unit], limits: Limits, resend: Limits, reason: str) -> list[Command]:
+    """Commands down to these limits at most; what was not acknowledged is sent again."""
+    commands = []
+    for unit in units:
+        limit_w = min(limits[unit.serial], unit.ceiling_w)
+        if unit.limit_w is None or limit_w < unit.limit_w - 0.05 or unit.serial in resend:
+            commands.append(Command(unit.serial, limit_w, reason))
+    return commands
 
 
 def _sum(values: Sequence[float | None]) -> float | None:

@@ -48,6 +48,10 @@ class Delivery:
         first_s, each_s = (RESEND_S, RESEND_EACH_S) if looked else (RESEND_UNSEEN_S, RESEND_UNSEEN_EACH_S)
         return now_s - sent_s > first_s + each_s * fleet
 
+    def waiting(self, serial: str) -> bool:
+        """Whether the last command has not been acknowledged."""
+        return serial in self._watched
+
     def unanswered_s(self, serial: str, now_s: float) -> float:
         """How long this inverter's commands have been going while the gateway showed no acknowledgement.
 

@@ -15,15 +15,18 @@ from app.model import Decision, Fault, InverterState, Mode, PriceState, Snapshot
 UNANSWERED_S, UNANSWERED_EACH_S = 17.0, 3.0
 UNMET_S, UNMET_EACH_S = 45.0, 5.0  # a freshly booted OpenDTU shows no limit in watts until it knows the rated power
 NOT_SWITCHED_S = 45.0
-PATIENCE_S = {"broker": 2.0, "price": 15.0, "export": 30.0, "unguarded": 20.0}  # what takes a moment is no fault
+# what takes a moment is no fault
+PATIENCE_S = {"broker": 2.0, "price": 15.0, "price_source": 600.0, "export": 30.0, "unguarded": 20.0}
 UNEXPLAINED_W = 50.0  # export of at least this much beyond the target
+PRICE_STEP = "Check the price section of config.yaml and the internet connection; try  zero-export doctor price ."
 CONFLICT_S = 60.0  # a command that was not ours is told of for so long
 
 
 class FaultBook:
     """The faults of now, each with the time since when it has been there."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_unknown: str = "limit") -> None:
+        self._on_unknown = on_unknown
         self._since: dict[str, tuple[float, float]] = {}  # key: when it began, in control time and in UTC
 
     def update(
@@ -36,7 +39,7 @@ class FaultBook:
             *(f for s in snapshot.inverters for f in _inverter(s, snapshot, delivery, observer)),
             *(f for s in snapshot.inverters if s.enabled for f in _command_path(s, snapshot, decision)),
             *_minimum(snapshot, decision),
-            *_price(snapshot.price),
+            *_price(snapshot.price, self._on_unknown),
         ]
         begun = (snapshot.now_s, snapshot.utc_s)
         self._since = {fault.key: self._since.get(fault.key, begun) for fault in found}
@@ -178,14 +181,17 @@ def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
         )
 
 
-def _price(price: PriceState | None) -> Iterator[Fault]:
-    if price is not None and price.export_value_c is None:
+def _price(price: PriceState | None, on_unknown: str) -> Iterator[Fault]:
+    if price is None:
+        return
+    if price.export_value_c is None:
         why = price.fault or "no price has come yet"
-        yield Fault(
-            "price",
-            f"The price of export is unknown, so export stays closed: {why}.",
-            "Check AMBER_TOKEN, AMBER_SITE_ID, the internet connection and this computer's clock.",
-        )
+        does = {"limit": "export stays closed", "allow": "export stays open", "hold": "nothing changes"}[on_unknown]
+        yield Fault("price", f"The price of export is unknown, so {does}: {why}.", PRICE_STEP)
+    elif price.fault is not None and price.refused:
+        yield Fault("price_login", f"Prices cannot be renewed: {price.fault}.", PRICE_STEP)
+    elif price.fault is not None:
+        yield Fault("price_source", f"Prices cannot be renewed: {price.fault}.", PRICE_STEP)
 
 
 def _capital(text: str) -> str:

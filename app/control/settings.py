@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from app.control.gate import PriceRules
+
 EXPORT_WEIGHTS = {"balanced": 2.2, "strict": 8.0, "self_use": 1.0}  # what exporting costs, missing the sun being 1
 
 
@@ -30,7 +32,7 @@ class ControlSettings:
     fail_safe_w: float | None = None
     max_grid_w: float = 70_000.0
     export_limit_w: float | None = None
-    export_threshold_c: float = 0.0  # of the `price` section
+    price: PriceRules = field(default_factory=PriceRules)
     start_grace_s: float = 3.0  # how long to wait for live inverter data before a first, safe command
     good_readings_to_recover: int = 3
     integral_per_s: float = 0.08

@@ -51,8 +51,18 @@ class Standby:
         self.forget()
         return self._on([state for state in states if is_off(state)], now_s, reason)
 
-    def step(self, states: Sequence[InverterState], units: Sequence[Unit], left_w: float, now_s: float) -> Turn:
-        """``left_w``: what the inverters may feed together without an export; ``units``: those that are on."""
+    def step(
+        self,
+        states: Sequence[InverterState],
+        units: Sequence[Unit],
+        left_w: float,
+        now_s: float,
+        why: str | None = None,
+    ) -> Turn:
+        """``left_w``: what the inverters may feed together without an export; ``units``: those that are on.
+
+        ``why``: the reason for switching off, where it is not what the house takes.
+        """
         again = self._again(states, now_s)
         if again:
             return again, []
@@ -67,7 +77,7 @@ class Standby:
         if self._too_little_s is None or now_s - self._too_little_s < OFF_AFTER_S or not self._rested(units, now_s):
             return [], []
         chosen = needless(units, minima_w - left_w)
-        reason = f"the house takes {left_w:.0f} W, less than the inverters' minimum of {minima_w:.0f} W"
+        reason = why or f"the house takes {left_w:.0f} W, less than the inverters' minimum of {minima_w:.0f} W"
         return [self._ask(unit.serial, now_s, reason, on=False) for unit in chosen], []
 
     def _on(self, states: Sequence[InverterState], now_s: float, reason: str) -> Turn:

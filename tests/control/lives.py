@@ -15,13 +15,13 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 
-from app.control import Controller, ControlSettings
-from app.model import Ac, Decision, InverterState, Mode, PriceState, Settings, Snapshot, StepTestRequest, Tick
+from app.control import Controller, ControlSettings, PriceRules
+from app.model import Ac, Decision, InverterState, Mode, Override, PriceState, Settings, Snapshot, StepTestRequest, Tick
 from app.recording import FORMAT, Header, encode_header, encode_tick
 from app.simulator.fleet import fleet
 from app.simulator.house import House, HouseConfig
 from app.simulator.parameters import DtuConfig, MeterConfig
-from tests.closed_loop import ClosedLoop
+from tests.closed_loop import UTC_0, ClosedLoop
 
 FOLDER = Path(__file__).parent / "recorded"
 TICK, NOTHING = TypeAdapter(Tick), Decision(Mode.STARTING, "")
@@ -237,6 +237,42 @@ def prices() -> Life:
     return one
 
 
+def shut_down() -> Life:
+    """Import that is paid for: down to the minima, then off; back by a confirmed price, past hysteresis and dwell."""
+    rules = PriceRules(hysteresis_c=1.0, dwell_s=40.0, on_unknown="hold", shutdown_when_import_negative=True)
+    one = life(2, export_limit_w=400.0, switch_off=True, price=rules)
+    one.run(330, 300.0)  # long enough for an inverter to have rested
+
+    def price(export_c: float | None, import_c: float, *, estimated: bool = False) -> None:
+        one.seen = {"price": PriceState(export_value_c=export_c, import_price_c=import_c, estimated=estimated)}
+
+    price(-3.0, -1.0, estimated=True)
+    one.run(15)
+    price(-3.0, -1.0)
+    one.run(90)
+    price(-3.0, 2.0, estimated=True)
+    one.run(15)
+    price(0.5, 2.0)
+    one.run(60)
+    price(2.0, 2.0)
+    one.run(60)
+    price(None, 2.0)
+    one.run(15)
+    return one
+
+
+def by_hand() -> Life:
+    """An override of the price, until its end."""
+    one = life(1, export_limit_w=400.0)
+    one.run(30, 300.0)
+    one.seen = {"price": PriceState(export_value_c=-2.0, estimated=False)}
+    for mode in (Mode.OPEN, Mode.LIMIT):
+        one.loop.settings = Settings(override=Override(mode, UTC_0 + one.house.now_s + 25.0))
+        one.run(40)
+        one.seen = {"price": PriceState(export_value_c=4.0, estimated=False)}
+    return one
+
+
 def tested() -> Life:
     """A step test, asked for; another one that is taken back."""
     one = life(2)
@@ -291,6 +327,8 @@ LIVES: dict[str, Callable[[], Life]] = {
     "meter_faults": meter_faults,
     "inverter_faults": inverter_faults,
     "prices": prices,
+    "shut_down": shut_down,
+    "by_hand": by_hand,
     "tested": tested,
     "never_enough": never_enough,
     "turned_meter": turned_meter,
