@@ -45,17 +45,18 @@ async def ask(
     timeout_s: float,
     *,
     who: str = "",
+    method: str = "GET",
     connect_s: float | None = None,
     headers: Mapping[str, str] | None = None,
     **request: Any,
 ) -> Answer:
-    """GET a small document. Raises `DeviceError` with a sentence that begins with ``who``, by default the URL."""
+    """Ask for a small document. Raises `DeviceError` with a sentence that begins with ``who``, by default the URL."""
     who = who or place(url)
     timeout = aiohttp.ClientTimeout(total=timeout_s, connect=connect_s)
     headers = {"Accept-Encoding": "identity", **(headers or {})}
     try:
-        async with session.get(
-            url, timeout=timeout, headers=headers, allow_redirects=False, auto_decompress=False, **request
+        async with session.request(
+            method, url, timeout=timeout, headers=headers, allow_redirects=False, auto_decompress=False, **request
         ) as response:
             body = await _body(response, who) if response.status == 200 else b""
             return Answer(response.status, response.headers, body)

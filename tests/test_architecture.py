@@ -12,11 +12,20 @@ MODULES = sorted(APP.rglob("*.py"))
 PURE = ["model.py", *(f"control/{path.name}" for path in (APP / "control").glob("*.py"))]
 PURE += ["recording.py", "differences.py"]
 PURE += ["telemetry/points.py", "telemetry/projector.py", "telemetry/rollup.py", "api/status.py", "simulator/house.py"]
+PURE += [
+    "api/values.py",
+    "api/prices.py",
+    "prices/timetable.py",
+    "prices/shape.py",
+    "prices/formula.py",
+    "excursions.py",
+]
+PURE += ["prices/board.py", "jsonpath.py"]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},
     "sqlite3": {"telemetry/database.py", "telemetry/sqlite.py"},
-    "jsonpath_ng": {"meters/http_json.py"},
+    "jsonpath_ng": {"jsonpath.py"},
     "yaml": {"yamlfile.py"},
     "amqtt": {"simulator/broker.py"},
     "matplotlib": {"simulator/plot.py"},

@@ -18,8 +18,9 @@ from app.meters.http_json import parse as parse_json
 from app.meters.shelly import Shelly, ShellyConfig, parse_em, parse_em1, parse_gen1
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable
 from app.outbound import new_session
-from app.prices import amber
+from app.prices import web
 from app.prices.amber import Amber, AmberConfig
+from app.prices.tibber import Tibber, TibberConfig
 from tests.conftest import free_port
 
 from .hostile import ENDLESS, HEAD, NEVER_DONE, NONSENSE, TOO_MUCH, Behaviour, Hostile, hostile, page, sends
@@ -35,10 +36,10 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-@pytest.fixture(params=["http_json", "shelly", "amber"])
+@pytest.fixture(params=["http_json", "shelly", "amber", "tibber"])
 def ask(request: pytest.FixtureRequest, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """One question of a driver to a host; raises `DeviceError`."""
-    monkeypatch.setattr(amber, "TIMEOUT_S", TIMEOUT_S)
+    monkeypatch.setattr(web, "TIMEOUT_S", TIMEOUT_S)
 
     async def http_json(host: str) -> object:
         url = f"http://{host}/meter?api_key={SECRET}"
@@ -49,15 +50,13 @@ def ask(request: pytest.FixtureRequest, session: aiohttp.ClientSession, monkeypa
         config = ShellyConfig(type="shelly", host=host, password=SECRET, timeout_s=TIMEOUT_S)
         return await Shelly(config, session).read()
 
-    async def price(host: str) -> object:
-        source = Amber(AmberConfig(type="amber", token=SECRET, base_url=f"http://{host}/v1"), session)
-        await source.update()
-        state = source.state()
-        if state.fault is not None:
-            raise DeviceError(state.fault)
-        return state
+    async def amber(host: str) -> object:
+        return await Amber(AmberConfig(type="amber", token=SECRET, base_url=f"http://{host}/v1"), session).fetch()
 
-    return {"http_json": http_json, "shelly": shelly, "amber": price}[request.param]
+    async def tibber(host: str) -> object:
+        return await Tibber(TibberConfig(type="tibber", token=SECRET, base_url=f"http://{host}/v1"), session).fetch()
+
+    return {"http_json": http_json, "shelly": shelly, "amber": amber, "tibber": tibber}[request.param]
 
 
 @asynccontextmanager
