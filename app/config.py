@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from app.fields import BrokerConfig, Section, TopicPrefix, Url, is_notorious
+from app.fields import BrokerConfig, CommandLine, Section, TopicPrefix, Url, is_notorious
 from app.inverters.opendtu import OpenDtuConfig, OpenDtuInverterConfig
 from app.meters import MeterConfig
 from app.prices import PriceConfig
@@ -189,23 +189,14 @@ class WebhookConfig(Section):
 class AlertsConfig(Section):
     """What is run or called when a fault has lasted for a while, and when it is over."""
 
-    command: tuple[str, ...] = Field((), description="a program and its arguments; run without a shell")
+    command: CommandLine = Field((), description="a program and its arguments; run without a shell")
     webhook: WebhookConfig | None = None
     after_s: float = Field(30.0, ge=0, le=86_400, description="only faults that last so long are told")
-
-    @field_validator("command", mode="before")
-    @classmethod
-    def _a_list(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            raise ValueError("is a list: [program, argument, …]")  # noqa: TRY004 - pydantic takes no TypeError
-        return value
 
     @model_validator(mode="after")
     def _somebody(self) -> AlertsConfig:
         if not self.command and self.webhook is None:
             raise ValueError("give command, webhook or both")
-        if not all(part and "\0" not in part for part in self.command):
-            raise ValueError("command: an argument is empty or holds a NUL")
         return self
 
 

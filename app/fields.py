@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -63,6 +63,18 @@ def _valid_topic(value: str) -> str:
     return value.rstrip("/")
 
 
+def _a_list(value: Any) -> Any:
+    if isinstance(value, str):
+        raise ValueError("is a list: [program, argument, …]")  # noqa: TRY004 - pydantic takes no TypeError
+    return value
+
+
+def _runnable(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(part and "\0" not in part for part in value):
+        raise ValueError("an argument is empty or holds a NUL")
+    return value
+
+
 _NOTORIOUS = {"abcdefgh", "admin", "administrator", "default", "guest", "homeassistant", "letmein", "mypassword"}
 _NOTORIOUS |= {"mysecret", "mytoken", "opendtu", "pass", "password", "passwort", "passwrd", "qwerty", "qwertyuiop"}
 _NOTORIOUS |= {"root", "secret", "test", "token", "user", "welcome", "yourtoken", "zeroexport", "zeropower"}
@@ -70,6 +82,7 @@ Host = Annotated[str, AfterValidator(valid_host)]
 OptionalHost = Annotated[str, AfterValidator(lambda value: value and valid_host(value))]
 Url = Annotated[str, AfterValidator(_valid_url)]
 TopicPrefix = Annotated[str, AfterValidator(_valid_topic)]
+CommandLine = Annotated[tuple[str, ...], BeforeValidator(_a_list), AfterValidator(_runnable)]
 
 
 class BrokerConfig(Section):

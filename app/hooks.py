@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
-import os
-import shutil
-import signal
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from app.api.status import iso
+from app import program
+from app.api.values import iso
 from app.config import WebhookConfig
 from app.model import Fault
-
-log = logging.getLogger(__name__)
+from app.program import ProgramError
 
 COMMAND_TIMEOUT_S, WEBHOOK_TIMEOUT_S = 30.0, 10.0
 WEBHOOK_RETRY_S = (2.0, 10.0, 30.0)
-LONGEST_TEXT = 2000  # an environment takes no endless values
-INHERITED = ("PATH", "HOME", "LANG", "TZ")  # of our environment; the rest may hold secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +44,7 @@ class Alert:
         """The same for a command, in variables."""
         names = ("state", "key", "text", "next_step", "site", "since")
         told = self.as_json()
-        return {f"ALERT_{name.upper()}": _harmless(told[name] or "") for name in names}
-
-
-def _harmless(text: str) -> str:
-    """What an environment can hold."""
-    return text[:LONGEST_TEXT].replace("\0", "").encode("utf-8", "replace").decode()
+        return {f"ALERT_{name.upper()}": told[name] or "" for name in names}
 
 
 class HookError(Exception):
@@ -82,40 +69,15 @@ class Command:
     def __init__(self, command: tuple[str, ...]) -> None:
         self.name = f"the command {command[0]}"  # and not its arguments: they may hold secrets
         self._command = command
-        if shutil.which(command[0]) is None:
-            log.warning("alerts.command: %s is not there or cannot be run: check its path and rights", command[0])
+        program.look_for(command, "alerts.command")
 
     async def send(self, alert: Alert) -> None:
         """Run it to its end; kill it, and what it started, where that takes too long."""
-        kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        told = json.dumps(alert.as_json()).encode()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
-                env={**kept, **alert.as_environment()},
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as error:
-            raise HookError(f"cannot be started: {getattr(error, 'strerror', None) or error}") from None
-        try:
-            async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                await process.communicate(json.dumps(alert.as_json()).encode())
-        except TimeoutError:
-            raise HookError(f"was not done within {COMMAND_TIMEOUT_S:.0f} s and was killed") from None
-        finally:
-            await _end(process)
-        if process.returncode != 0:
-            raise HookError(f"ended with exit code {process.returncode}")
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await process.wait()
+            await program.run(self._command, alert.as_environment(), COMMAND_TIMEOUT_S, stdin=told)
+        except ProgramError as error:
+            raise HookError(str(error)) from None
 
 
 class Webhook:
