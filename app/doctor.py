@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import aiohttp
 
@@ -15,7 +16,7 @@ from app.inverters.opendtu import OpenDtu
 from app.meters.slot import MeterSlot
 from app.model import InverterState
 from app.outbound import new_session
-from app.prices import PriceConfig
+from app.prices import Outside, PriceConfig, PriceFeed
 from app.stepdoctor import Say, step_tests
 
 DEVICES = ("meter", "mqtt", "inverter", "price", "telemetry")
@@ -35,7 +36,7 @@ async def examine(
     if "mqtt" in devices or "inverter" in devices:
         checks += await _mqtt(config, with_inverters="inverter" in devices)
     if "price" in devices and config.price is not None:
-        checks.append(await _price(config.price))
+        checks.append(await _price(config, config.price))
     if "telemetry" in devices:
         checks.append(await _telemetry(config))
     if step:
@@ -158,21 +159,29 @@ def _inverter_check(state: InverterState) -> Check:
     return Check("inverter", "ok", detail, values=values)
 
 
-async def _price(config: PriceConfig) -> Check:
+async def _price(config: Config, section: PriceConfig) -> Check:
+    broker = Broker(Address.of(config.mqtt), f"zero-export-{config.site}-doctor-price")
     async with new_session() as session:
-        source = config.build(session)
-        async with running(source.run()):
-            await until(
-                lambda: source.state().export_value_c is not None or source.state().fault is not None, PRICE_WAIT_S
-            )
-        price = source.state()
+        feed = PriceFeed(section.build(session, Outside(broker)), section.max_stale_s)
+        started_s = time.monotonic()
+        with suppress(TimeoutError):
+            async with running(broker.run()), asyncio.timeout(PRICE_WAIT_S):
+                await feed.update()
+        price, latency_ms = feed.state(), round(1000.0 * (time.monotonic() - started_s))
     if price.export_value_c is None:
         fault = price.fault or f"no price within {PRICE_WAIT_S:.0f} s"
         return Check("price", "fail", fault, "Check the price section of config.yaml and the internet connection.")
     words = "earns" if price.export_value_c >= 0 else "costs"
-    estimate = " (an estimate)" if price.estimated else ""
-    detail = f"{config.type}: export {words} {abs(price.export_value_c):.1f} c/kWh{estimate}"
-    return Check("price", "ok", detail, values=(("export_value_c", price.export_value_c),))
+    unit = f"c/kWh ({price.currency})"
+    cost = "" if price.import_price_c is None else f", import costs {price.import_price_c:.1f}"
+    estimate = " by an estimate" if price.estimated else ""
+    slots = feed.around()
+    ahead_h = (slots[-1].end_utc_s - time.time()) / 3600.0 if slots else 0.0
+    detail = f"{section.type}: export {words} {abs(price.export_value_c):.1f}{cost} {unit}{estimate}; "
+    detail += f"known for the next {ahead_h:.1f} h, answered in {latency_ms} ms"
+    values = (("export_value_c", price.export_value_c), ("import_price_c", price.import_price_c))
+    step = "Compare with what your retailer shows now: the sign must be right before you rely on it."
+    return Check("price", "ok", detail, step, (*values, ("latency_ms", latency_ms)))
 
 
 async def _telemetry(config: Config) -> Check:

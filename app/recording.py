@@ -7,7 +7,7 @@ import re
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 
 from pydantic import ConfigDict, RootModel, ValidationError
@@ -77,7 +77,7 @@ def encode_header(header: Header) -> bytes:
 
 def encode_tick(tick: Tick) -> bytes:
     """The line of a tick. Of addresses in its texts only the host is kept: the rest may hold a login or a token."""
-    line = _TickLine.model_construct(tick).model_dump_json(warnings=False).encode() + b"\n"
+    line = _TickLine.model_construct(replace(tick, outlook=None)).model_dump_json(warnings=False).encode() + b"\n"
     return _URL.sub(rb"\1\2", line) if b"://" in line else line
 
 

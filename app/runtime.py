@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import random
 import time
@@ -22,18 +23,23 @@ from app.api.mqtt import MqttSurface
 from app.api.status import all_faults, status
 from app.broker import Address, Broker
 from app.config import Config
-from app.control import EXPORT_WEIGHTS, Controller, ControlSettings
+from app.control import EXPORT_WEIGHTS, Controller, ControlSettings, PriceRules
 from app.control.commissioning import usable_dead_time_s
 from app.deadman import DeadMan
-from app.evidence import EvidenceStore
-from app.excursions import ExcursionCounter
+from app.excursions import Evidence, ExcursionCounter
 from app.hub import Hub
 from app.inverters.opendtu import OpenDtu
+from app.kept import Kept
 from app.learned import LearnedStore
 from app.leaving import PATIENCE_S, exit_commands, leave
+from app.ledger import KeptLedger, LedgerKeeper
 from app.meters.slot import MeterSlot
+from app.modehook import ModeHook
 from app.model import Fault, Mode, Settings, Snapshot, StepTestReport, Tick
 from app.outbound import new_session
+from app.prices import Outside, PriceFeed
+from app.prices.board import PriceBoard
+from app.prices.feed import KeptPrices
 from app.recorder import Recorder
 from app.state import SettingsStore
 from app.steptests import StepTests
@@ -80,7 +86,13 @@ class System:
         self._dtu = OpenDtu(config.opendtu, config.inverters, self._dtu_broker)
         self._dead_man = DeadMan(self._dtu_broker, config.site, self._dtu.will)
         self._actuator = Actuator([self._dtu])
-        self._price = config.price.build(session) if config.price is not None else None
+        self._price = self._price_feed(config, session)
+        self._price_board = PriceBoard()
+        told = config.price.on_change if config.price is not None and not config.control.dry_run else None
+        self._mode_hook = ModeHook(told, config.site) if told is not None else None
+        self._ledger_file = Kept(config.data_dir / "ledger.json", KeptLedger, KeptLedger(), "ledger")
+        currency = self._price.state().currency if self._price is not None else ""
+        self._ledger = LedgerKeeper(currency, config.control.export_limit_w, self._ledger_file.read())
         self._learned = LearnedStore(config.data_dir / "learned.json")
         settings = replace(control_settings(config), learned_dead_time_s=self._learned.dead_times())
         self._controller = Controller(settings)
@@ -92,7 +104,7 @@ class System:
         enabled = [item.serial for item in config.inverters if item.enabled]
         self._tests = StepTests(enabled, dry_run=config.control.dry_run)
         self._telemetry = Telemetry(config, self._hub, self._store, self._toggle_url)
-        self._evidence = EvidenceStore(config.data_dir / "excursions.json")
+        self._evidence = Kept(config.data_dir / "excursions.json", Evidence, Evidence(), "excursions")
         asked = config.excursions
         self._excursions = ExcursionCounter(
             asked.over_w, asked.longer_s, config.control.export_limit_w, self._evidence.read()
@@ -136,6 +148,15 @@ class System:
             await self._close(edges, crashed=control.done() and not control.cancelled())
         return 0
 
+    def _price_feed(self, config: Config, session: aiohttp.ClientSession) -> PriceFeed | None:
+        if config.price is None:
+            return None
+        kept = Kept(config.data_dir / "prices.json", KeptPrices, KeptPrices(), "prices")
+        source = config.price.build(session, Outside(self._broker))
+        of = hashlib.sha256(repr(config.price).encode()).hexdigest()
+        lasting = config.price.type != "mqtt"  # the broker keeps what is newer
+        return PriceFeed(source, config.price.max_stale_s, kept if lasting else None, of=of)
+
     def _edges(self) -> dict[str, Callable[[], Awaitable[None]]]:
         edges: dict[str, Callable[[], Awaitable[None]]] = {
             "meter": self._meter.run,
@@ -144,9 +165,12 @@ class System:
             "dead man": self._dead_man.run,
             "telemetry": self._telemetry.run,
             "learned": partial(self._learned.run, lambda: self._controller.learned),
+            "ledger": partial(self._ledger_file.run, self._ledger.kept),
         }
         if self._price is not None:
             edges["price"] = self._price.run
+        if self._mode_hook is not None:
+            edges["mode hook"] = self._mode_hook.run
         if self._recorder is not None:
             edges["recorder"] = self._recorder.run
         if self._alerts is not None:
@@ -190,16 +214,25 @@ class System:
         excursions = None if tick.dry_run else self._excursions.observe(tick.snapshot, tick.decision)
         excursion = self._excursions.fault()
         outside = (*(() if excursion is None else (excursion,)), *self._mqtt.faults(), *self._telemetry.faults())
-        return replace(tick, excursions=excursions, outside=outside)
+        outside += self._mode_hook.faults() if self._mode_hook is not None else ()
+        slots = self._price.around() if self._price is not None else ()
+        outlook = self._price_board.observe(tick.decision.gate, slots, tick.snapshot.utc_s)
+        ledger = self._ledger.observe(tick.snapshot, tick.decision)
+        price = tick.snapshot.price
+        asked = price is None or price.export_value_c is not None or price.fault is not None
+        if self._mode_hook is not None and asked:  # before the first answer nothing is known
+            self._mode_hook.observe(tick.decision.gate, price)
+        return replace(tick, excursions=excursions, outside=outside, outlook=outlook, ledger=ledger)
 
     def freeze(self) -> Snapshot:
         """Everything the core may look at, as it is now."""
+        utc_s = time.time()
         return Snapshot(
             now_s=time.monotonic(),
-            utc_s=time.time(),
+            utc_s=utc_s,
             meter=self._meter.state,
             inverters=self._dtu.states(self._dead_man.armed),
-            settings=self._store.current,
+            settings=self._store.expire(utc_s),
             price=self._price.state() if self._price is not None else None,
             gateways=(self._dtu.gateway(),),
             broker_connected=self._dtu_broker.connected,
@@ -250,6 +283,7 @@ class System:
             ("telemetry", self._telemetry.close()),
             ("learned", self._learned.close(self._controller.learned)),
             ("excursions", self._keep_evidence()),
+            ("ledger", self._ledger_file.save(self._ledger.kept())),
             ("page", self._http.stop()),
         ]
         if self._recorder is not None:
@@ -299,7 +333,7 @@ def control_settings(config: Config) -> ControlSettings:
         fail_safe_w=control.fail_safe_w,
         max_grid_w=control.max_grid_w,
         export_limit_w=control.export_limit_w,
-        export_threshold_c=config.price.export_threshold_c if config.price is not None else 0.0,
+        price=config.price.rules if config.price is not None else PriceRules(),
     )
 
 

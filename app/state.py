@@ -12,7 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from app.model import Settings
+from app.control.gate import active
+from app.model import Mode, Override, Settings
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,22 @@ class SettingsStore:
             new = replace(new, enabled=enabled)
         if target_point_w is not None:
             new = replace(new, target_point_w=_valid_target(target_point_w))
+        return self._change(new, source)
+
+    def override(self, override: Override | None, source: str) -> Settings:
+        """Decide instead of the price for a while; None: let the price decide again."""
+        return self._change(replace(self.current, override=override), source)
+
+    def expire(self, utc_s: float) -> Settings:
+        """The settings of this moment: an override ends by itself."""
+        if self.current.override is not None and active(self.current.override, utc_s) is None:
+            self.override(None, "its end")
+        return self.current
+
+    def _change(self, new: Settings, source: str) -> Settings:
         if new != self.current:
             self.current = new
-            log.info("settings changed by %s: enabled=%s target=%g W", source, new.enabled, new.target_point_w)
+            log.info("settings changed by %s: %s", source, new)
             self._write()
             for listener in self._listeners:
                 listener(new, source)
@@ -115,6 +129,7 @@ def _merge(configured: Settings, stored: dict[str, Any]) -> Settings:
     if not isinstance(changed, dict) or not isinstance(was, dict):
         return configured
     enabled, target = configured.enabled, configured.target_point_w
+    override = _override(changed.get("override"))
     if isinstance(changed.get("enabled"), bool) and was.get("enabled") == configured.enabled:
         enabled = changed["enabled"]
     if (
@@ -125,4 +140,11 @@ def _merge(configured: Settings, stored: dict[str, Any]) -> Settings:
             target = _valid_target(changed["target_point_w"])
         except ValueError:
             log.warning("ignoring the stored target_point_w %r", changed["target_point_w"])
-    return Settings(enabled=enabled, target_point_w=target)
+    return Settings(enabled=enabled, target_point_w=target, override=override)
+
+
+def _override(stored: Any) -> Override | None:
+    if not isinstance(stored, dict) or stored.get("mode") not in (Mode.LIMIT, Mode.OPEN):
+        return None
+    until_utc_s = stored.get("until_utc_s")
+    return Override(Mode(stored["mode"]), until_utc_s) if isinstance(until_utc_s, float) else None

@@ -74,7 +74,8 @@ for channel in 0 1 2 3 4 5 6; do
 done
 
 # People and home automation: see everything, set what the web page can set.
-allow "$home" "read $zeropower/#" "write $zeropower/set/enabled" "write $zeropower/set/target_point_w" "read $solar/#"
+allow "$home" "read $zeropower/#" "write $zeropower/set/enabled" "write $zeropower/set/target_point_w" \
+  "write $zeropower/set/override" "write $zeropower/price/#" "read $solar/#"
 
 allow health "read \$SYS/broker/uptime"
 

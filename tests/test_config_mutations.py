@@ -188,7 +188,9 @@ def meanings() -> Iterator[Broken]:
         ("log", "level"): ["LOUD", "debug"],
         ("site",): ["My House", "", "a" * 40, "-x", "ü"],
         ("price", "token"): ["", "psk with blank", "psk_ü", "psk\n"],
-        ("price", "export_threshold_c"): [-1, 1001],
+        ("price", "export_threshold_c"): [-1001, 1001],
+        ("price", "on_unknown"): ["open", ""],
+        ("price", "max_stale_s"): [-1, "long"],
     }  # fmt: skip
     for place, values in wrong.items():
         for value in values:

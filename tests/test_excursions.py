@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from app import evidence
+from app import kept as kept_module
 from app.config import Config
-from app.evidence import EvidenceStore
 from app.excursions import Day, Evidence, ExcursionCounter
+from app.kept import Kept
 from app.model import Decision, Excursions, MeterState, Mode, Settings, Snapshot
 
 NOON = 1_750_000_000.0  # 2025-06-15, 15:06:40 UTC
@@ -34,6 +35,10 @@ def _in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+def kept(path: Path) -> Kept[Evidence]:
+    return Kept(path, Evidence, Evidence(), "excursions")
 
 
 class House:
@@ -289,7 +294,7 @@ def test_it_never_fails_and_nothing_is_ever_negative(turns: list[Turn]) -> None:
         assert seen.total >= before.total
         assert seen.longest_s >= before.longest_s
         before = seen
-    evidence._JSON.dump_json(house.counter.evidence())
+    TypeAdapter(Evidence).dump_json(house.counter.evidence())
 
 
 class TestTheFile:
@@ -297,19 +302,19 @@ class TestTheFile:
 
     async def test_what_is_saved_is_read(self, tmp_path: Path) -> None:
         path = tmp_path / "data" / "excursions.json"
-        house = House(EvidenceStore(path).read())
+        house = House(kept(path).read())
         house.lasting(70, -250.0)
-        await EvidenceStore(path).save(house.counter.evidence())
+        await kept(path).save(house.counter.evidence())
         shown = json.loads(path.read_text())
         assert shown["days"]["2025-06-15"]["count"] == 1
         assert shown["last"]["worst_w"] == 250.0
-        assert EvidenceStore(path).read() == house.counter.evidence()
+        assert kept(path).read() == house.counter.evidence()
         assert not list(path.parent.glob("*.tmp"))
 
     async def test_only_what_has_changed_is_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(evidence, "SAVE_EVERY_S", 0.02)
+        monkeypatch.setattr(kept_module, "SAVE_EVERY_S", 0.02)
         path = tmp_path / "excursions.json"
-        store = EvidenceStore(path)
+        store = kept(path)
         house = House(store.read())
         task = asyncio.create_task(store.run(house.counter.evidence))
         async with asyncio.timeout(5):
@@ -323,7 +328,7 @@ class TestTheFile:
             while path.stat().st_ino == first[1]:
                 await asyncio.sleep(0.01)
         task.cancel()
-        assert EvidenceStore(path).read().total == 1
+        assert kept(path).read().total == 1
 
     @pytest.mark.parametrize(
         "content",
@@ -345,14 +350,14 @@ class TestTheFile:
     ) -> None:
         path = tmp_path / "excursions.json"
         path.write_bytes(content)
-        assert EvidenceStore(path).read() == Evidence()
+        assert kept(path).read() == Evidence()
         assert path.with_suffix(".damaged").read_bytes() == content
         assert len(caplog.records) == 1
-        assert "counting anew" in caplog.text
+        assert "starting anew" in caplog.text
 
     async def test_a_full_disk_is_told_once(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         (tmp_path / "data").write_text("a file where the folder should be")
-        store = EvidenceStore(tmp_path / "data" / "excursions.json")
+        store = kept(tmp_path / "data" / "excursions.json")
         caplog.set_level(logging.INFO)
         house = House()
         for _ in range(3):

@@ -225,7 +225,7 @@ def test_too_little_to_compare_is_told(tmp_path: Path) -> None:
 
 
 def test_a_tick_comes_back_as_it_was() -> None:
-    odd = make_tick(commands=one_command(), step_s=math.inf, grid_w=1 / 3, load_w=-math.inf)
+    odd = make_tick(commands=one_command(), step_s=math.inf, grid_w=1 / 3, load_w=-math.inf, outlook=None)
     items = list(decode([encode_header(header()) + encode_tick(odd)], "x"))
     assert items == [header(), TickLine(2, odd)]
     blind = list(decode([encode_header(header()) + encode_tick(replace(odd, step_s=math.nan))], "x"))[-1]
@@ -249,7 +249,7 @@ def test_fields_that_an_old_recording_lacks_have_their_defaults() -> None:
     assert unknown.text == "old.jsonl:1: recorded settings that this version does not have: flux_compensation"
     assert missing.text == f"old.jsonl:1: settings that were not recorded, used with their defaults: {gone}"
     assert first == header()
-    assert second == TickLine(2, replace(make_tick(), step_s=0.0))
+    assert second == TickLine(2, replace(make_tick(outlook=None), step_s=0.0))
 
 
 @pytest.mark.parametrize(

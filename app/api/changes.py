@@ -11,18 +11,22 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from app.api import guard, links
+from app.api import guard, links, prices
 from app.api.door import Door
 from app.api.guard import RefusedError, Verdict
 from app.api.links import Link
+from app.api.override import from_json
 from app.api.pages import Pages
-from app.api.status import on_off
+from app.api.values import on_off
 from app.config import HttpConfig
+from app.hub import Hub
 from app.model import Settings
 from app.state import TARGET_RANGE_W, SettingsStore
 
 log = logging.getLogger(__name__)
 
+SETTINGS_EXAMPLE = '{"enabled": true, "target_point_w": 15}'
+OVERRIDE_EXAMPLE = '{"mode": "open", "minutes": 30}'
 _NOTES = {
     Link.NONE: "",
     Link.EXPIRED: "The link that brought you here has expired, so nothing has changed yet.",
@@ -39,12 +43,14 @@ class Changes:
         store: SettingsStore,
         pages: Pages,
         door: Door,
+        hub: Hub,
         *,
         utc: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
         self._door = door
         self._store = store
+        self._hub = hub
         self._pages = pages
         self._utc = utc
 
@@ -68,23 +74,36 @@ class Changes:
 
     async def settings(self, request: web.Request) -> web.Response:
         """Set `enabled`, `target_point_w` or both."""
-        if request.content_type != "application/json":
-            raise RefusedError(415, f"Content-Type {request.content_type!r} is not read here: send application/json")
-        wanted = parse_settings(await request.read())
+        wanted = parse_settings(_document(request, await request.read(), SETTINGS_EXAMPLE))
         settings = self._store.update(**wanted, source=_source(request, Link.NONE))
         return _settings(settings)
 
+    async def override(self, request: web.Request) -> web.Response:
+        """Decide instead of the price for a while, or let it decide again."""
+        data = _document(request, await request.read(), OVERRIDE_EXAMPLE)
+        tick = self._hub.latest
+        try:
+            wanted = from_json(data, tick.snapshot.price if tick else None, self._utc())
+        except ValueError as error:
+            raise RefusedError(400, str(error)) from None
+        settings = self._store.override(wanted, _source(request, Link.NONE))
+        return web.json_response({"override": prices.override(settings)}, headers={"Cache-Control": "no-store"})
 
-def parse_settings(body: bytes) -> dict[str, Any]:
-    """The changes that a JSON body asks for. Raises `RefusedError` (400) with what is wrong and what to send."""
+
+def _document(request: web.Request, body: bytes, example: str) -> Any:
+    """The JSON of a request. Raises `RefusedError`."""
+    if request.content_type != "application/json":
+        raise RefusedError(415, f"Content-Type {request.content_type!r} is not read here: send application/json")
     try:
-        data = json.loads(body, parse_constant=no_constant)
+        return json.loads(body, parse_constant=no_constant)
     except (ValueError, RecursionError):
-        raise RefusedError(
-            400, 'the body is not JSON: send for example {"enabled": true, "target_point_w": 15}'
-        ) from None
+        raise RefusedError(400, f"the body is not JSON: send for example {example}") from None
+
+
+def parse_settings(data: Any) -> dict[str, Any]:
+    """The changes that a JSON body asks for. Raises `RefusedError` (400) with what is wrong and what to send."""
     if not isinstance(data, dict) or not data:
-        raise RefusedError(400, 'the body names no setting: send for example {"enabled": true, "target_point_w": 15}')
+        raise RefusedError(400, f"the body names no setting: send for example {SETTINGS_EXAMPLE}")
     for key, value in data.items():
         match key:
             case "enabled" if isinstance(value, bool):

@@ -95,5 +95,13 @@ FAMILIES = tuple(
         ("price_import_cents_per_kwh", "gauge", "Price of one imported kWh.", "price.import_price_c"),
         ("price_estimated", "gauge", "1 while the price is an estimate.", "price.estimated"),
         ("price_valid_until_timestamp_seconds", "gauge", "When the price ends.", "price.valid_until_utc_s"),
+        ("price_gate", "gauge", "1 for what the price asks for, 0 for the others."),
+        ("price_override", "gauge", "1 while somebody decides in its place.", "price.by_hand"),
+        ("import_joules_total", "counter", "Imported energy, on the ledger.", "ledger.total_import_wh"),
+        ("export_joules_total", "counter", "Exported energy, on the ledger.", "ledger.total_export_wh"),
+        ("curtailed_joules_total", "counter", "Held back, estimated.", "ledger.total_curtailed_wh"),
+        ("curtailed_unknown_seconds_total", "counter", "Held back, unestimated.", "ledger.total_uncertain_s"),
+        ("export_earned_cents", "gauge", "By export, negative where it cost.", "ledger.total_earned_c"),
+        ("gate_saved_cents", "gauge", "By holding back.", "ledger.total_saved_c"),
     )
 )

@@ -21,6 +21,7 @@ from app.api.guard import RefusedError
 from app.api.listener import ACCEPTED_AT_ONCE, Listener, queue_up, whole
 from app.api.openapi import openapi
 from app.api.pages import Pages
+from app.api.prices import outlook
 from app.api.series import Columns, columns
 from app.api.status import STALLED_S, status, tick_age_s
 from app.api.step_test import StepTestDesk
@@ -73,7 +74,7 @@ class HttpServer:
         self._utc = utc
         self._pages = Pages()
         self._door = Door(config, clock=clock)
-        self._changes = Changes(config, store, self._pages, self._door, utc=utc)
+        self._changes = Changes(config, store, self._pages, self._door, hub, utc=utc)
         self._tests = StepTestDesk(tests or StepTests(()))
         self._events = Events(hub, self._status, heartbeat_s=heartbeat_s)
         self._runner: web.AppRunner | None = None
@@ -144,6 +145,9 @@ class HttpServer:
                 web.post("/api/toggle", self._changes.toggle),
                 web.put("/api/settings", changing(self._changes.settings)),
                 web.post("/api/settings", changing(self._changes.settings)),
+                web.put("/api/override", changing(self._changes.override)),
+                web.post("/api/override", changing(self._changes.override)),
+                web.get("/api/prices", reading(self._get_prices)),
                 web.get("/api/step-test", reading(self._tests.get)),
                 web.post("/api/step-test", changing(self._tests.start)),
                 web.delete("/api/step-test", changing(self._tests.cancel)),
@@ -184,6 +188,9 @@ class HttpServer:
 
     async def _get_status(self, _request: web.Request) -> web.Response:
         return json_answer(self._status(self._hub.latest))
+
+    async def _get_prices(self, _request: web.Request) -> web.Response:
+        return json_answer(outlook(self._hub.latest))
 
     async def _get_history(self, request: web.Request) -> web.Response:
         given = request.query.get("seconds", "3600")

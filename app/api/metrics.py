@@ -6,10 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from app.api.families import FAMILIES
-from app.api.status import age_s, all_faults, number
+from app.api.status import all_faults
+from app.api.values import age_s, number
 from app.model import (
+    Account,
     Excursions,
     Fault,
+    Gate,
     GatewayState,
     InverterState,
     MeterState,
@@ -19,6 +22,7 @@ from app.model import (
     Settings,
     Tick,
 )
+from app.telemetry.points import GATE_NUMBERS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "zero_export_"
@@ -82,6 +86,10 @@ def _samples(
         yield from _gateway(gateway)
     if tick.snapshot.price is not None:
         yield from _price(tick.snapshot.price)
+    if tick.decision.gate is not None:
+        yield from _gate(tick.decision.gate)
+    if tick.ledger is not None:
+        yield from _ledger(tick.ledger.total)
 
 
 def _site(tick: Tick, now_s: float) -> Iterator[Sample]:
@@ -185,6 +193,21 @@ def _price(price: PriceState) -> Iterator[Sample]:
     yield "price_import_cents_per_kwh", {}, price.import_price_c
     yield "price_estimated", {}, price.estimated
     yield "price_valid_until_timestamp_seconds", {}, price.valid_until_utc_s
+
+
+def _gate(gate: Gate) -> Iterator[Sample]:
+    for mode in GATE_NUMBERS:
+        yield "price_gate", {"mode": mode.value}, mode is gate.mode
+    yield "price_override", {}, gate.by_hand
+
+
+def _ledger(account: Account) -> Iterator[Sample]:
+    yield "import_joules_total", {}, account.import_wh * _JOULES_PER_WH
+    yield "export_joules_total", {}, account.export_wh * _JOULES_PER_WH
+    yield "curtailed_joules_total", {}, account.curtailed_wh * _JOULES_PER_WH
+    yield "curtailed_unknown_seconds_total", {}, account.uncertain_s
+    yield "export_earned_cents", {}, account.earned_c
+    yield "gate_saved_cents", {}, account.saved_c
 
 
 def _times(value: float | None, factor: float) -> float | None:

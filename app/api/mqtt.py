@@ -6,9 +6,12 @@ import asyncio
 import json
 import logging
 import math
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from app.api.override import from_text
 from app.api.rivals import Rivals
 from app.broker import Broker, Message
 from app.hub import Hub
@@ -22,26 +25,34 @@ _WORDS = {"on": True, "1": True, "true": True, "off": False, "0": False, "false"
 STATE_INTERVAL_S = 5.0
 OBEY_INTERVAL_S = 0.2  # of a flood of commands the newest is obeyed, so often
 BAD_INPUT_S = 3600.0
+MAX_OVERRIDE = 200  # bytes of a command
 
 
 class MqttSurface:
     """Publishes under ``<prefix>/state…`` and listens on ``<prefix>/set/…``. ``dropped`` counts what it cannot use."""
 
     def __init__(
-        self, broker: Broker, prefix: str, hub: Hub, store: SettingsStore, describe: Callable[[Tick], dict[str, Any]]
+        self,
+        broker: Broker,
+        prefix: str,
+        hub: Hub,
+        store: SettingsStore,
+        describe: Callable[[Tick], dict[str, Any]],
+        *,
+        utc: Callable[[], float] = time.time,
     ) -> None:
         self._broker, self._prefix, self._hub, self._store = broker, prefix, hub, store
-        self._describe = describe
+        self._describe, self._utc = describe, utc
         self._bad = 0
         self._seldom = Seldom(BAD_INPUT_S)
         self._published: dict[str, str] = {}
-        self._waiting: dict[str, bool | float] = {}
+        self._waiting: dict[str, Callable[[], object]] = {}
         self._to_clear: dict[str, bytes] = {}
         self._kept: dict[str, bytes] = {}
         self._obeying: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._rivals = Rivals(broker, prefix)
-        for key in ("enabled", "target_point_w"):
+        for key in ("enabled", "target_point_w", "override"):
             broker.subscribe(f"{prefix}/set/{key}", self._on_set)
         broker.on_connect(self._greet)
         store.on_change(self._on_change)
@@ -99,20 +110,33 @@ class MqttSurface:
         if not (message.retain and self._kept.get(topic) == payload):  # else it is obeyed already, and was not cleared
             key = topic.rpartition("/")[2]
             try:
-                self._waiting[key] = _switch(payload) if key == "enabled" else _watts(payload)
+                self._waiting[key] = self._wanted(key, payload)
             except ValueError as error:
                 self._drop(topic, error)
         self._to_clear[topic] = payload
         if self._obeying is None or self._obeying.done():
             self._obeying = asyncio.get_running_loop().create_task(self._obey())
 
+    def _wanted(self, key: str, payload: bytes) -> Callable[[], object]:
+        """The change that a message asks for. Raises ValueError."""
+        match key:
+            case "enabled":
+                return partial(self._store.update, enabled=_switch(payload), source="MQTT")
+            case "target_point_w":
+                return partial(self._store.update, target_point_w=_watts(payload), source="MQTT")
+        if len(payload) > MAX_OVERRIDE:
+            raise ValueError(f"an override of {len(payload)} bytes is none")
+        tick, text = self._hub.latest, payload.decode("utf-8", errors="replace").strip()
+        override = from_text(text, tick.snapshot.price if tick else None, self._utc())
+        return partial(self._store.override, override, "MQTT")
+
     async def _obey(self) -> None:
         while self._waiting or self._to_clear:
             waiting, self._waiting = self._waiting, {}
             to_clear, self._to_clear = self._to_clear, {}
-            for key, value in waiting.items():
+            for key, change in waiting.items():
                 try:
-                    self._store.update(**{key: value}, source="MQTT")  # type: ignore[arg-type]
+                    change()
                 except ValueError as error:
                     self._drop(key, error)
             for topic, payload in to_clear.items():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from app.api.guard import MAX_URL, allowed_bases
-from app.api.schemas import ON_OFF, TEXT, Json, ref, schemas
+from app.api.schemas import schemas
+from app.api.shapes import ON_OFF, TEXT, Json, ref
 from app.config import HttpConfig
 
 Security = list[dict[str, list[str]]]
@@ -71,6 +72,7 @@ def _looking_paths() -> Json:
     return {
         "/api/status": {"get": _read("Everything worth showing", "Status")},
         "/api/step-test": {"get": _read("The step test that is running, or else the last one", "StepTests")},
+        "/api/prices": {"get": _read("The prices around now, and what the gate made of them", "Prices")},
         "/api/events": {"get": _events()},
         "/api/history": {"get": _history()},
         "/metrics": {"get": {"summary": "Prometheus text, version 0.0.4", "responses": {"200": _plain("text/plain")}}},
@@ -88,6 +90,7 @@ def _changing_paths(redirect: Json) -> Json:
             "post": _toggle("The same, from a form or script", post, redirect),
         },
         "/api/settings": {"put": _change(), "post": _change()},
+        "/api/override": {"put": _override(), "post": _override()},
         "/api/step-test": {"post": _start_test(), "delete": _cancel_test()},
     }
 
@@ -170,6 +173,17 @@ def _change() -> Json:
         "summary": "Set zero export, its target or both",
         "requestBody": {"required": True, "content": {"application/json": {"schema": ref("Change")}}},
         "responses": answers,
+    }
+
+
+def _override() -> Json:
+    return {
+        "summary": "Decide instead of the price for a while, or let it decide again",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": ref("OverrideChange")}}},
+        "responses": {
+            "200": _answer("The override in force", "Overridden"),
+            "415": _answer("The body is not JSON", "Error"),
+        },
     }
 
 

@@ -2,59 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from app.api import series
+from app.api.price_schemas import price_schemas
+from app.api.shapes import FLAG, ON_OFF, TEXT, Json, many, maybe, number, optional, record, ref
 from app.api.status import STALLED_S
 from app.model import Mode, Progress
 from app.state import TARGET_RANGE_W
 
-Json = dict[str, Any]
-
-ON_OFF: Json = {"type": "string", "enum": ["on", "off"]}
-TEXT: Json = {"type": "string"}
-FLAG: Json = {"type": "boolean"}
 TARGET: Json = {
     "type": "number",
     "minimum": TARGET_RANGE_W[0],
     "maximum": TARGET_RANGE_W[1],
     "description": "grid power to hold, in watts; positive is import",
 }
-
-
-def number(text: str) -> Json:
-    """A number that may be unknown."""
-    return {"type": ["number", "null"], "description": text}
-
-
-def optional(kind: str, text: str = "") -> Json:
-    """A value that may be unknown."""
-    return {"type": [kind, "null"]} | ({"description": text} if text else {})
-
-
-def record(**properties: Json) -> Json:
-    """An object that has exactly these keys."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def many(item: Json) -> Json:
-    """A list of one kind of thing."""
-    return {"type": "array", "items": item}
-
-
-def ref(name: str) -> Json:
-    """A schema by its name."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def maybe(name: str) -> Json:
-    """A schema by its name, or null."""
-    return {"oneOf": [ref(name), {"type": "null"}]}
 
 
 def _watts(*names: str) -> dict[str, Json]:
@@ -81,7 +41,7 @@ def schemas() -> dict[str, Json]:
         "Inverter": _inverter(),
         "Panel": _panel(),
         "Gateway": _gateway(),
-        "Price": _price(),
+        **price_schemas(),
         "StepTests": record(step_test=maybe("StepTest")),
         "StepTest": _step_test(),
         "StepResult": _step_result(),
@@ -128,6 +88,9 @@ def _status() -> Json:
         inverters=many(ref("Inverter")),
         gateways=many(ref("Gateway")),
         price=maybe("Price"),
+        gate=maybe("Gate"),
+        override=maybe("Override"),
+        ledger=maybe("Ledger"),
         broker_connected=optional("boolean"),
         step_test=maybe("StepTest"),
         excursions=maybe("Excursions"),
@@ -262,14 +225,4 @@ def _step_result() -> Json:
         sign={"type": "integer", "enum": [-1, 0, 1], "description": "-1: the meter sees it the wrong way round"},
         phase={"type": ["integer", "null"], "minimum": 1, "description": "of the meter, on which the inverter feeds"},
         trials=many(ref("StepTrial")),
-    )
-
-
-def _price() -> Json:
-    return record(
-        export_value_c=number("cents that one exported kWh earns; negative means it costs"),
-        import_price_c=number("cents per imported kWh"),
-        estimated=FLAG,
-        valid_until_utc=optional("string", "ISO 8601"),
-        fault=optional("string"),
     )

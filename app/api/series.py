@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from app.api.status import number
+from app.api.values import number
 
 NAMES = ("grid_w", "pv_w", "load_w", "limit_w")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from datetime import UTC, datetime
 from typing import Any
 
+from app.api import prices
+from app.api.values import age_s, iso, number, on_off
 from app.model import (
     Decision,
     Excursion,
@@ -17,7 +17,6 @@ from app.model import (
     Mode,
     Panel,
     Phase,
-    PriceState,
     Settings,
     Snapshot,
     StepResult,
@@ -50,7 +49,10 @@ def status(
         if snapshot
         else [],
         "gateways": [_gateway(state, now_s) for state in snapshot.gateways] if snapshot else [],
-        "price": _price(snapshot.price) if snapshot and snapshot.price else None,
+        "price": prices.price(snapshot.price) if snapshot and snapshot.price else None,
+        "gate": prices.gate(decision.gate) if decision.gate else None,
+        "override": prices.override(settings),
+        "ledger": prices.ledger(tick.ledger) if tick and tick.ledger else None,
         "broker_connected": snapshot.broker_connected if snapshot else None,
         "step_test": step_test(decision.step_test),
         "excursions": _excursions(tick.excursions) if tick and tick.excursions else None,
@@ -75,29 +77,6 @@ def tick_age_s(tick: Tick | None, now_s: float) -> float | None:
     return age_s(tick.snapshot.now_s, now_s) if tick else None
 
 
-def number(value: float | None, digits: int = 3) -> float | None:
-    """A finite number with a few decimals, or None."""
-    if value is None or not math.isfinite(value):
-        return None
-    return round(float(value), digits) + 0.0  # adding zero turns -0.0 into 0.0
-
-
-def iso(utc_s: float | None) -> str | None:
-    """A Unix time stamp as ISO 8601 in UTC, None where it is no date."""
-    if utc_s is None:
-        return None
-    try:
-        stamp = datetime.fromtimestamp(utc_s, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def age_s(at_s: float | None, now_s: float) -> float | None:
-    """Seconds since a monotonic time, never negative; None where there is none."""
-    return None if at_s is None else number(max(0.0, now_s - at_s))
-
-
 def _stalled(tick: Tick | None, now_s: float) -> tuple[Fault, ...]:
     age = tick_age_s(tick, now_s)
     if tick is None or age is None or age <= STALLED_S:
@@ -119,11 +98,6 @@ def _headline(decision: Decision, settings: Settings) -> dict[str, Any]:
         "target_w": number(decision.target_w),
         "target_point_w": number(settings.target_point_w),
     }
-
-
-def on_off(enabled: bool) -> str:
-    """The word that HTTP and MQTT use."""
-    return "on" if enabled else "off"
 
 
 def _meter(meter: MeterState, now_s: float) -> dict[str, Any]:
@@ -205,16 +179,6 @@ def _gateway(state: GatewayState, now_s: float) -> dict[str, Any]:
         "temperature_c": number(state.temperature_c),
         "heap_free_b": number(state.heap_free_b),
         "fault": state.fault,
-    }
-
-
-def _price(price: PriceState) -> dict[str, Any]:
-    return {
-        "export_value_c": number(price.export_value_c),
-        "import_price_c": number(price.import_price_c),
-        "estimated": price.estimated,
-        "valid_until_utc": iso(price.valid_until_utc_s),
-        "fault": price.fault,
     }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from app.model import Excursions, InverterState, Mode, Reading, Tick
+from app.model import Excursions, Gate, InverterState, Mode, PriceState, Reading, Tick
 
 Value = float | str
 TEXT = "text"
@@ -27,6 +27,8 @@ MODE_NUMBERS = {
     Mode.FAIL_SAFE: 6.0,
     Mode.NIGHT: 7.0,
 }
+
+GATE_NUMBERS = {Mode.OPEN: 0.0, Mode.LIMIT: 1.0, Mode.SHUTDOWN: 2.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,14 @@ class ControlSample:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceSample:
+    """What a `price` point is read from."""
+
+    price: PriceState
+    gate: Gate | None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened; ``kind`` is mode, settings, fault, fault_cleared or excursion."""
 
@@ -134,6 +144,11 @@ def _dc_w(sample: ControlSample) -> float | None:
 def _excursion(name: str, unit: str, about: str, attribute: str) -> Field:
     read = attrgetter(attribute)
     return Field(name, unit, about, lambda s: None if s.excursions is None else read(s.excursions))
+
+
+def _gate(attribute: str) -> Callable[[Any], object]:
+    read = attrgetter(attribute)
+    return lambda sample: None if sample.gate is None else read(sample.gate)
 
 
 def _milliseconds(name: str, about: str, path: str) -> Field:
@@ -234,10 +249,35 @@ CONTROL = (
     _excursion("grid_unknown_today_s", "s", "for how long today nobody knew whether it is kept", "unknown_today_s"),
 )
 PRICE = (
+    _field("export_value_c", "ct/kWh", "what one exported kWh earns; negative means it costs", "price.export_value_c"),
+    _field("import_price_c", "ct/kWh", "price of one imported kWh", "price.import_price_c"),
+    _field("estimated", "", "1 while the price is an estimate, else 0", "price.estimated"),
+    _field("valid_until_utc_s", "s", "Unix time at which the price ends", "price.valid_until_utc_s"),
+    Field("gate", TEXT, "what the price, or somebody in its place, asks for: limit, open, shutdown", _gate("mode")),
+    Field(
+        "gate_number",
+        "",
+        "the same as a number: " + ", ".join(f"{number:.0f} {mode}" for mode, number in GATE_NUMBERS.items()),
+        lambda sample: None if sample.gate is None else GATE_NUMBERS[sample.gate.mode],
+    ),
+    Field("by_hand", "", "1 while somebody decides in the price's place, else 0", _gate("by_hand")),
+)
+FORECAST = (
     _field("export_value_c", "ct/kWh", "what one exported kWh earns; negative means it costs"),
     _field("import_price_c", "ct/kWh", "price of one imported kWh"),
-    _field("estimated", "", "1 while the price is an estimate, else 0"),
-    _field("valid_until_utc_s", "s", "Unix time at which the price ends"),
+    _field("confirmed", "", "1 where the price is final, 0 for an estimate or a forecast"),
+)
+LEDGER = tuple(
+    _field(f"{span}_{name}", unit, f"{about}, {words}", f"{span}.{name}")
+    for span, words in (("today", "today"), ("total", "since counting began"))
+    for name, unit, about in (
+        ("import_wh", "Wh", "imported energy"),
+        ("export_wh", "Wh", "exported energy"),
+        ("curtailed_wh", "Wh", "energy that the sun would have given, estimated"),
+        ("uncertain_s", "s", "time held back without any estimate"),
+        ("earned_c", "ct", "earned by export, negative where it cost"),
+        ("saved_c", "ct", "saved by holding back, negative where feeding in would have paid"),
+    )
 )
 EVENT = (
     _field("kind", TEXT, "mode, settings, fault, fault_cleared or excursion"),
@@ -280,7 +320,14 @@ SCHEMA = (
     Measurement("panel", "Each DC input: one point per answer of the inverter.", ("serial", "channel"), PANEL),
     Measurement("dtu", "The gateway to the inverters (OpenDTU): one point per status of it.", ("name",), DTU),
     Measurement("control", "What the controller decided, about once a second.", (), CONTROL),
-    Measurement("price", "The price of now: one point per change, and one a minute.", (), PRICE),
+    Measurement("price", "The price of now and what is made of it: one point per change, and one a minute.", (), PRICE),
+    Measurement(
+        "forecast",
+        "The prices known, each at its start: also those to come, whose time stamps are in the future.",
+        (),
+        FORECAST,
+    ),
+    Measurement("ledger", "Energy and money at the grid: one point a minute.", (), LEDGER),
     Measurement("event", "What changed: mode, settings and faults; and each excursion when it is over.", (), EVENT),
     Measurement("minute", "The minute that starts at the time stamp, kept for good. Gaps are not filled.", (), MINUTE),
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from app.model import Excursion, GatewayState, InverterState, PriceState, Settings, Tick
+from app.model import Excursion, GatewayState, InverterState, Outlook, Settings, Tick
 from app.telemetry import points
-from app.telemetry.points import ControlSample, Event, Field, GridSample, InverterStatus, Point
+from app.telemetry.points import ControlSample, Event, Field, GridSample, InverterStatus, Point, PriceSample
 from app.telemetry.rollup import Minute
 
 CONTROL_SPACING_S = 0.95  # control turns several times a second; once a second is recorded
@@ -48,6 +48,7 @@ class Projector:
         self._excursion: Excursion | None = None
         self._account_seen = False
         self._event_utc_s = -math.inf
+        self._outlook: Outlook | None = None
 
     def changed_by(self, source: str) -> None:
         """Name the source of the settings that the next tick will show."""
@@ -55,7 +56,7 @@ class Projector:
 
     def points(self, tick: Tick) -> list[Point]:
         """What this tick adds."""
-        found = [*self._grid(tick), *self._control(tick), *self._price(tick), *self._events(tick)]
+        found = [*self._grid(tick), *self._control(tick), *self._price(tick), *self._ledger(tick), *self._events(tick)]
         for inverter in tick.snapshot.inverters:
             found += self._inverter(inverter, tick)
         for gateway in tick.snapshot.gateways:
@@ -87,10 +88,29 @@ class Projector:
         return self._point("control", points.CONTROL, sample, snapshot.utc_s)
 
     def _price(self, tick: Tick) -> list[Point]:
-        price: PriceState | None = tick.snapshot.price
-        if price is None or not self._memory.due(("price",), price, tick.snapshot.now_s, HEARTBEAT_S):
+        price, gate = tick.snapshot.price, tick.decision.gate
+        if price is None:
             return []
-        return self._point("price", points.PRICE, price, tick.snapshot.utc_s)
+        found = self._forecast(tick.outlook)
+        mark = (price, None if gate is None else (gate.mode, gate.by_hand))
+        if self._memory.due(("price",), mark, tick.snapshot.now_s, HEARTBEAT_S):
+            found += self._point("price", points.PRICE, PriceSample(price, gate), tick.snapshot.utc_s)
+        return found
+
+    def _forecast(self, outlook: Outlook | None) -> list[Point]:
+        """The prices that are new, or other than they were."""
+        if outlook is None or outlook is self._outlook:
+            return []
+        known = set(self._outlook.slots) if self._outlook is not None else set()
+        self._outlook = outlook
+        new = [slot for slot in outlook.slots if slot not in known]
+        return [point for slot in new for point in self._point("forecast", points.FORECAST, slot, slot.start_utc_s)]
+
+    def _ledger(self, tick: Tick) -> list[Point]:
+        ledger = tick.ledger
+        if ledger is None or not self._memory.due(("ledger",), None, tick.snapshot.now_s, HEARTBEAT_S):
+            return []
+        return self._point("ledger", points.LEDGER, ledger, tick.snapshot.utc_s)
 
     def _inverter(self, state: InverterState, tick: Tick) -> list[Point]:
         """What the inverter measured, when it answered; and limits and state, when they changed."""
@@ -144,7 +164,7 @@ class Projector:
         by, self._changed_by = f", by {self._changed_by}" if self._changed_by else "", None
         if old is None:
             return []
-        return [Event("settings", f"zero export {'on' if new.enabled else 'off'}, target {new.target_point_w:g} W{by}")]
+        return [Event("settings", f"{new}{by}")]
 
     def _fault_events(self, tick: Tick) -> list[Event]:
         now = {fault.key: fault for fault in tick.faults}

@@ -8,11 +8,11 @@ from typing import Any
 
 from app.api.families import FAMILIES
 from app.api.metrics import PREFIX, metrics
-from app.model import Ac, GatewayState, MeterState, Panel, Phase, PriceState, Reading, Settings, Tick
+from app.model import Ac, Account, GatewayState, MeterState, Panel, Phase, PriceState, Reading, Settings, Tick
 from app.telemetry.points import RAW, TEXT
 
 from .conftest import House
-from .ticks import ACCOUNT, METER_FAULT, UTC_S, make_inverter, make_tick
+from .ticks import ACCOUNT, GATE, LEDGER, METER_FAULT, UTC_S, make_inverter, make_tick
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 VALUE = r"-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
@@ -119,13 +119,16 @@ def test_names_keep_to_the_conventions() -> None:
 SUFFIX = {
     "W": "_watts", "V": "_volts", "A": "_amperes", "Hz": "_hertz", "°C": "_celsius", "s": "_seconds", "ms": "_seconds",
     "Wh": "_joules", "kWh": "_joules", "%": "_ratio", "B": "_bytes", "dBm": "_dbm", "var": "_var",
-    "ct/kWh": "_cents_per_kwh",
+    "ct/kWh": "_cents_per_kwh", "ct": "_cents",
 }  # fmt: skip
 ELSEWHERE = {
     "control.mode_number",  # mode, with a label
     "control.faults",  # fault, with a label
     "control.dc_w",  # the sum of inverter_dc_power_watts
     "control.commands",  # counted between two points, which one tick does not tell
+    "price.gate_number",  # price_gate, with a label
+    *(f"forecast.{name}" for name in ("export_value_c", "import_price_c", "confirmed")),  # not of now
+    *(f"ledger.today_{item.name}" for item in fields(Account)),  # what the totals grow by
     "event.length_s",  # an event is no state
     "event.worst_w",
 }
@@ -157,6 +160,8 @@ def test_every_metric_can_appear() -> None:
         trim_d_w=1.0,
         dead_times=(("116180400001", 1.4),),
         excursions=ACCOUNT,
+        gate=GATE,
+        ledger=LEDGER,
     )
     shown = {series.partition("{")[0] for series in exposed(full, None, opendtu=1)}
     assert shown == {PREFIX + family.name for family in FAMILIES}

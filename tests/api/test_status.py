@@ -10,10 +10,11 @@ from functools import partial
 from jsonschema import Draft202012Validator
 
 from app.api.openapi import openapi
-from app.api.status import iso, status
-from app.model import Ac, Fault, MeterState, Mode, PriceState, Settings
+from app.api.status import status
+from app.api.values import iso
+from app.model import Ac, Fault, MeterState, Mode, Override, PriceState, Settings
 
-from .ticks import ACCOUNT, METER_FAULT, UTC_S, make_inverter, make_tick
+from .ticks import ACCOUNT, GATE, LEDGER, METER_FAULT, UTC_S, make_inverter, make_tick
 
 show = partial(status, version="1.2.3", site="home")
 
@@ -128,14 +129,31 @@ def test_a_loop_that_stands_still_is_the_first_fault() -> None:
 
 
 def test_a_price_and_when_it_ends() -> None:
-    shown = show(make_tick(price=PriceState(-2.5, 31.0, False, UTC_S + 300)), Settings(), now_s=100.0)
+    price = PriceState(-2.5, 31.0, False, UTC_S + 300, currency="AUD")
+    shown = show(make_tick(price=price), Settings(), now_s=100.0)
     assert shown["price"] == {
         "export_value_c": -2.5,
         "import_price_c": 31.0,
         "estimated": False,
         "valid_until_utc": "2025-06-15T15:11:40.000Z",
         "fault": None,
+        "currency": "AUD",
     }
+    assert (shown["gate"], shown["override"], shown["ledger"]) == (None, None, None)
+
+
+def test_what_the_gate_asks_for_and_what_it_made_of_it() -> None:
+    override = Override(Mode.OPEN, UTC_S + 1800.0)
+    shown = show(make_tick(gate=GATE, ledger=LEDGER), Settings(override=override), now_s=100.0)
+    assert shown["gate"] == {
+        "mode": "limit",
+        "reason": "export costs 2.0 c/kWh: holding the target",
+        "since_utc": "2025-06-15T14:56:40.000Z",
+        "by_hand": False,
+    }
+    assert shown["override"] == {"mode": "open", "until_utc": "2025-06-15T15:36:40.000Z"}
+    assert shown["ledger"]["today"]["saved_c"] == 2.8
+    assert (shown["ledger"]["currency"], shown["ledger"]["total"]["export_wh"]) == ("AUD", 1120.5)
 
 
 def test_a_time_that_is_no_date_is_unknown() -> None:

@@ -20,7 +20,11 @@ from .ticks import make_tick
 READ, CONTROL = "only-looking-7f3a", "may-change-91bc"
 FREE = {"/", "/web/{name}", "/healthz"}  # the page without values, and what a supervisor asks
 CHANGES = {"/api/toggle"}  # GET, and yet a change
-BODIES = {"/api/settings": {"enabled": False}, "/api/step-test": {"serial": "116180400001"}}
+BODIES = {
+    "/api/settings": {"enabled": False},
+    "/api/override": {"mode": "open", "minutes": 30},
+    "/api/step-test": {"serial": "116180400001"},
+}
 
 
 def bearer(token: str) -> dict[str, str]:

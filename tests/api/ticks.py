@@ -7,14 +7,18 @@ from typing import Any
 
 from app.model import (
     Ac,
+    Account,
     Decision,
     Excursion,
     Excursions,
     Fault,
+    Gate,
     GatewayState,
     InverterState,
+    Ledger,
     MeterState,
     Mode,
+    Outlook,
     Panel,
     Phase,
     PriceState,
@@ -73,6 +77,8 @@ def make_tick(
     dry_run: bool = False,
     excursions: Excursions | None = None,
     outside: tuple[Fault, ...] = (),
+    outlook: Outlook | None = None,
+    ledger: Ledger | None = None,
     **decision: Any,
 ) -> Tick:
     inverters = (make_inverter(),) if inverters is None else inverters
@@ -94,7 +100,19 @@ def make_tick(
     }
     snapshot = Snapshot(now_s, utc_s, meter, inverters, settings or Settings(), price, gateways)
     decided = Decision(**(values | decision))
-    return Tick(snapshot, decided, dry_run=dry_run, step_s=0.0004, excursions=excursions, outside=outside)
+    told = {"excursions": excursions, "outside": outside, "outlook": outlook, "ledger": ledger}
+    return Tick(snapshot, decided, dry_run=dry_run, step_s=0.0004, **told)  # type: ignore[arg-type]
+
+
+GATE = Gate(Mode.LIMIT, "export costs 2.0 c/kWh: holding the target", UTC_S - 600.0)
+LEDGER = Ledger(
+    currency="AUD",
+    method="what the sun gave before",
+    date="2025-06-15",
+    since_utc_s=UTC_S - 86_400.0,
+    today=Account(800.0, 120.5, 1400.0, 60.0, 1.2, 2.8),
+    total=Account(9800.0, 1120.5, 11_400.0, 660.0, -11.2, 22.8),
+)
 
 
 ACCOUNT = Excursions(

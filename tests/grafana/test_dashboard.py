@@ -8,20 +8,25 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 import yaml
 
-from app.telemetry.points import MEASUREMENTS
+from app.model import Mode
+from app.telemetry.points import GATE_NUMBERS, MEASUREMENTS
 
 ROOT = Path(__file__).parents[2]
 GRAFANA = ROOT / "grafana"
 DASHBOARD: dict[str, Any] = json.loads((GRAFANA / "dashboards" / "zero-export.json").read_text(encoding="utf-8"))
-PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
+EVERYTHING: list[dict[str, Any]] = DASHBOARD["panels"]
+PANELS = [panel for panel in EVERYTHING if panel["type"] != "row"]
+(ANNOTATION,) = DASHBOARD["annotations"]["list"]
 VARIABLES: list[dict[str, Any]] = DASHBOARD["templating"]["list"]
 QUERIES = [
     *((panel["title"], target["query"]) for panel in PANELS for target in panel["targets"]),
     *((variable["name"], variable["query"]["query"]) for variable in VARIABLES),
+    (ANNOTATION["name"], ANNOTATION["query"]),
 ]
 PROVISIONING = sorted((GRAFANA / "provisioning").rglob("*.yml"))
 
@@ -49,6 +54,14 @@ def test_it_is_the_dashboard_that_was_asked_for() -> None:
         "Peak Power AC",
         "Peak Power DC",
         "Longest Excursion",
+        "Export Earns",
+        "Import Costs",
+        "Exported Today",
+        "Export Earned Today",
+        "Curtailed Today",
+        "Saved Today",
+        "Curtailed in Total",
+        "Saved in Total",
     ]
     assert titles["timeseries"] == [
         "Grid Power",
@@ -62,8 +75,11 @@ def test_it_is_the_dashboard_that_was_asked_for() -> None:
         "Frequency",
         "Efficiency",
         "Control Setpoint",
+        "Price",
     ]
-    assert len(PANELS) == 19
+    assert [panel["title"] for panel in PANELS if panel["type"] == "state-timeline"] == ["Gate"]
+    assert [panel["title"] for panel in EVERYTHING if panel["type"] == "row"] == ["Price"]
+    assert len(PANELS) == 29
 
 
 def test_every_panel_says_what_it_shows() -> None:
@@ -72,12 +88,12 @@ def test_every_panel_says_what_it_shows() -> None:
         assert len(panel["description"]) > 20, panel["title"]
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
         assert panel["targets"], panel["title"]
-    assert len({panel["id"] for panel in PANELS}) == len(PANELS)
+    assert len({panel["id"] for panel in EVERYTHING}) == len(EVERYTHING)
 
 
 def test_no_panels_overlap_and_none_sticks_out() -> None:
     taken: dict[tuple[int, int], str] = {}
-    for panel in PANELS:
+    for panel in EVERYTHING:
         place = panel["gridPos"]
         assert 0 <= place["x"] < place["x"] + place["w"] <= 24
         for x in range(place["x"], place["x"] + place["w"]):
@@ -91,7 +107,7 @@ def test_no_panels_overlap_and_none_sticks_out() -> None:
 def test_lines_do_not_ask_for_more_than_is_recorded() -> None:
     for panel in PANELS:
         if panel["type"] == "timeseries":
-            assert panel["interval"] in ("1s", "5s"), panel["title"]
+            assert panel["interval"] == "1m" if panel["title"] == "Price" else panel["interval"] in ("1s", "5s")
             assert panel["fieldConfig"]["defaults"]["custom"]["spanNulls"] >= 30_000
 
 
@@ -103,6 +119,9 @@ def test_every_field_and_tag_that_is_queried_is_recorded(title: str, query: str)
     tags = {"site", *measurement.tags}
     fields = {field.name for field in measurement.fields}
     innermost = re.search(r'SELECT ((?:(?!SELECT).)*) FROM "', query)
+    if measurement.name == "event":
+        assert set(re.findall(r'"(\w+)"', query)) - {"event"} <= tags | fields
+        return
     if innermost is not None:
         asked = set(re.findall(r'\w+\("(\w+)"\)', innermost[1]))
         assert asked
@@ -155,11 +174,37 @@ def test_the_first_panel_is_the_switch() -> None:
     assert special["options"]["result"]["text"] == defaults["noValue"] == "unknown"
 
 
+def test_every_change_of_the_mode_is_marked_in_the_graphs() -> None:
+    assert ANNOTATION["enable"] is True
+    assert "\"kind\" = 'mode'" in ANNOTATION["query"]
+    assert f'SELECT "{ANNOTATION["textColumn"]}" ' in ANNOTATION["query"]
+
+
+def test_a_link_leads_to_the_prices_ahead() -> None:
+    (link,) = DASHBOARD["links"]
+    path, _, choice = link["url"].partition("?")
+    assert path == f"/d/{DASHBOARD['uid']}"
+    assert parse_qs(choice) == {"from": ["now-6h"], "to": ["now+24h"]}
+    assert link["keepTime"] is False, "it would win over the range in the link"
+    assert link["includeVars"] is True
+    (panel,) = [one for one in PANELS if one["title"] == "Price"]
+    assert "ends in the future" in panel["description"]
+    assert link["title"] in panel["description"]
+
+
+def test_the_gate_is_named_in_words() -> None:
+    (panel,) = [one for one in PANELS if one["type"] == "state-timeline"]
+    (mapped,) = panel["fieldConfig"]["defaults"]["mappings"]
+    shown = {float(number): value["text"] for number, value in mapped["options"].items()}
+    words = {Mode.OPEN: "Export", Mode.LIMIT: "Hold the target", Mode.SHUTDOWN: "Shut down"}
+    assert shown == {GATE_NUMBERS[mode]: word for mode, word in words.items()}
+
+
 def test_every_panel_uses_the_provisioned_datasource() -> None:
     (source,) = provisioned("datasources/influxdb.yml")["datasources"]
     expected = {"type": source["type"], "uid": source["uid"]}
     assert expected["type"] == "influxdb"
-    for item in (*PANELS, *VARIABLES, *(target for panel in PANELS for target in panel["targets"])):
+    for item in (*PANELS, *VARIABLES, ANNOTATION, *(target for panel in PANELS for target in panel["targets"])):
         assert item["datasource"] == expected
 
 

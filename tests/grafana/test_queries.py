@@ -18,15 +18,16 @@ from typing import Any
 
 import pytest
 
-from app.model import Phase, Reading, Settings
+from app.model import Gate, Mode, Outlook, Phase, PriceSlot, PriceState, Reading, Settings
 from app.telemetry.influx import line
 from app.telemetry.projector import Projector
 from tests.conftest import free_port
-from tests.grafana.test_dashboard import PANELS, VARIABLES
-from tests.telemetry.ticks import EAST, WEST, make_inverter, make_tick
+from tests.grafana.test_dashboard import ANNOTATION, PANELS, VARIABLES
+from tests.telemetry.ticks import EAST, LEDGER, WEST, make_inverter, make_tick
 
 INFLUXD = shutil.which("influxd")
 SECONDS = 600
+CLOSED_AT_S = 400
 OTHER = "116180400009"
 CONFIG = """
 reporting-disabled = true
@@ -75,13 +76,20 @@ class Influx:
         return self.ask(self.filled(panel["targets"][index]["query"], **choice))
 
     def filled(
-        self, text: str, *, site: str = "home", inverter: str = ".*", last_s: int = 3600, every: str = "10s"
+        self,
+        text: str,
+        *,
+        site: str = "home",
+        inverter: str = ".*",
+        last_s: int = 3600,
+        ahead_s: int = 0,
+        every: str = "10s",
     ) -> str:
         """What Grafana puts into a query before it sends it."""
         replaced = {
             "${site:raw}": site,
             "${inverter:regex}": inverter,
-            "$timeFilter": f"time >= {self.now_ms - last_s * 1000}ms and time <= {self.now_ms}ms",
+            "$timeFilter": f"time >= {self.now_ms - last_s * 1000}ms and time <= {self.now_ms + ahead_s * 1000}ms",
             "$__interval": every,
         }
         for old, new in replaced.items():
@@ -115,8 +123,10 @@ def recorded(start_s: float) -> list[str]:
     """Ten minutes: grid and control each second, each inverter every five, and not all at the same time."""
     home, cabin = Projector("home", url), Projector("cabin", url)
     west = {"power_w": 300.0, "dc_power_w": 310.0, "yield_day_wh": 1000.0, "yield_total_kwh": 100.0, "acked_w": 200.0}
+    outlook = Outlook(slots(start_s + SECONDS), ())
     lines = []
     for second in range(SECONDS):
+        opened = second < CLOSED_AT_S
         now_s, phases = (
             start_s + second,
             (Phase(20.0, 230.0, 1.5, 0.95), Phase(0.0, 231.0, 0.2), Phase(0.0, 232.0, 0.1)),
@@ -135,11 +145,21 @@ def recorded(start_s: float) -> list[str]:
             limit_w=700.0,
             inverters=inverters,
             settings=Settings(enabled=second < 500),
+            mode=Mode.OPEN if opened else Mode.LIMIT,
+            price=PriceState(4.5 if opened else -3.0, 32.0, estimated=False),
+            gate=Gate(Mode.OPEN if opened else Mode.LIMIT, "", start_s, by_hand=second < 60),
+            outlook=outlook,
         )
         other = make_inverter(OTHER, "Cabin", 1 + second // 5, utc_s=now_s, power_w=5000.0)
         beside = make_tick(float(second), utc_s=now_s, inverters=(other,))
         lines += [line(point) for point in (*home.points(tick), *cabin.points(beside))]
     return lines
+
+
+def slots(now_s: float) -> tuple[PriceSlot, ...]:
+    """Half hours, from an hour ago to a day ahead; what is to come is not confirmed."""
+    starts = [now_s // 1800 * 1800 + 1800 * index for index in range(-2, 48)]
+    return tuple(PriceSlot(at_s, at_s + 1800, 7.0, 29.0, confirmed=at_s < now_s) for at_s in starts)
 
 
 def url(settings: Settings) -> str:
@@ -238,3 +258,47 @@ def test_what_was_not_recorded_is_a_gap(influx: Influx) -> None:
     known = [row[1] is not None for row in one["values"]]
     assert known.count(False) > 40
     assert known[-5:-1] == [True] * 4
+
+
+def test_the_price_of_now_and_the_ledger_are_single_numbers(influx: Influx) -> None:
+    expected = {
+        "Export Earns": -3.0,
+        "Import Costs": 32.0,
+        "Exported Today": LEDGER.today.export_wh,
+        "Export Earned Today": LEDGER.today.earned_c / 100.0,
+        "Curtailed Today": LEDGER.today.curtailed_wh,
+        "Saved Today": LEDGER.today.saved_c / 100.0,
+        "Curtailed in Total": LEDGER.total.curtailed_wh,
+        "Saved in Total": LEDGER.total.saved_c / 100.0,
+    }
+    assert {title: values(influx.panel(title, kind="stat")) for title in expected} == {
+        title: [pytest.approx(value)] for title, value in expected.items()
+    }
+
+
+def test_the_prices_ahead_are_seen_in_a_range_that_ends_in_the_future(influx: Influx) -> None:
+    known = {index: values(influx.panel("Price", index, every="1m")) for index in (2, 3)}
+    ahead = {index: values(influx.panel("Price", index, every="1m", ahead_s=86_400)) for index in (2, 3)}
+    assert set(ahead[2]) == {7.0}
+    assert set(ahead[3]) == {29.0}
+    assert all(len(ahead[index]) >= len(known[index]) + 45 for index in ahead)
+
+
+def test_the_gate_shows_when_it_closed_and_who_decided(influx: Influx) -> None:
+    (one,) = influx.panel("Gate", 0, every="10s")
+    seen = [row[1] for row in one["values"] if row[1] is not None]
+    assert sorted(set(seen)) == [0.0, 1.0]
+    assert seen == sorted(seen), "open first, then held"
+    (hands,) = influx.panel("Gate", 1, every="10s")
+    by_hand = [row[1] for row in hands["values"] if row[1] is not None]
+    assert by_hand == sorted(by_hand, reverse=True)
+    assert (by_hand[0], by_hand[-1]) == (1.0, 0.0)
+
+
+def test_a_change_of_the_mode_is_marked_with_its_words(influx: Influx) -> None:
+    (one,) = influx.ask(influx.filled(ANNOTATION["query"]))
+    assert one["columns"] == ["time", "text"]
+    at_s = [row[0] / 1000 - (influx.now_ms / 1000 - SECONDS) for row in one["values"]]
+    assert at_s[-1] == pytest.approx(CLOSED_AT_S, abs=1.5)
+    assert "limit" in one["values"][-1][1]
+    assert influx.ask(influx.filled(ANNOTATION["query"], site="empty")) == []

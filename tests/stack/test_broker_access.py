@@ -39,6 +39,8 @@ MAY_WRITE = [
     ("opendtu", "solar/116180400000/6/irradiation"),
     ("home", "zeropower/set/enabled"),
     ("home", "zeropower/set/target_point_w"),
+    ("home", "zeropower/set/override"),
+    ("home", "zeropower/price/export"),
 ]
 
 MAY_NOT_WRITE = [

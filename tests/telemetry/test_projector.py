@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from app.model import Ac, Fault, GatewayState, InverterState, Mode, Panel, PriceState, Reading, Settings, Tick
+from app.model import Ac, Fault, GatewayState, InverterState, Mode, Outlook, Panel, PriceState, Reading, Settings, Tick
 from app.telemetry.points import MEASUREMENTS, MODE_NUMBERS, SCHEMA, TEXT, Point
 from app.telemetry.projector import Projector
-from tests.telemetry.ticks import EAST, UTC_S, WEST, make_account, make_inverter, make_tick, one_command
+from tests.telemetry.ticks import EAST, OUTLOOK, UTC_S, WEST, make_account, make_inverter, make_tick, one_command
 
 
 def of(found: list[Point], measurement: str) -> list[Point]:
@@ -29,7 +29,8 @@ def test_a_full_tick_fills_every_field_of_the_schema() -> None:
     fault = Fault("meter", "The meter is silent.", "Check it.")
     found = projector.points(
         make_tick(
-            2.0,
+            60.0,
+            outlook=Outlook((replace(OUTLOOK.slots[0], confirmed=False),)),
             inverters=(make_inverter(seq=2, acked_w=400.0),),
             faults=(fault,),
             settings=Settings(False, 20.0),
@@ -113,6 +114,7 @@ def test_what_is_unknown_is_absent_and_never_zero() -> None:
         gateways=(GatewayState("opendtu"),),
         dead_times=(),
         excursions=make_account(None),
+        gate=None,
     )
     found = Projector("home").points(tick)
     assert fields(found, "grid") == {"power_w": 50.0, "age_s": pytest.approx(0.1)}

@@ -268,4 +268,15 @@ async def test_the_event_loop_goes_on_while_a_write_waits(path: Path, monkeypatc
 
 
 def test_every_measurement_is_known() -> None:
-    assert set(MEASUREMENTS) == {"grid", "inverter", "panel", "dtu", "control", "price", "event", "minute"}
+    assert set(MEASUREMENTS) == {
+        "grid",
+        "inverter",
+        "panel",
+        "dtu",
+        "control",
+        "price",
+        "forecast",
+        "ledger",
+        "event",
+        "minute",
+    }

@@ -6,16 +6,21 @@ from typing import Any
 
 from app.model import (
     Ac,
+    Account,
     Command,
     Decision,
     Excursion,
     Excursions,
+    Gate,
     GatewayState,
     InverterState,
+    Ledger,
     MeterState,
     Mode,
+    Outlook,
     Panel,
     Phase,
+    PriceSlot,
     PriceState,
     Reading,
     Settings,
@@ -24,6 +29,8 @@ from app.model import (
 )
 
 UTC_S = 1_750_000_040.0  # 20 s into a minute
+OUTLOOK = Outlook((PriceSlot(UTC_S - 40.0, UTC_S + 260.0, 4.5, 32.0, confirmed=True),), ((UTC_S, Mode.OPEN),))
+LEDGER = Ledger("AUD", "what the sun gave before", "2025-06-15", UTC_S, Account(1.0, 2.0, 3.0, 4.0, 5.0, 6.0))
 EAST, WEST = "116180400001", "116180400002"
 
 
@@ -85,9 +92,11 @@ def make_tick(at_s: float = 0.0, **changes: Any) -> Tick:
         "trim_i_w": 2.0,
         "trim_d_w": 0.0,
         "dead_times": ((EAST, 1.4), (WEST, 3.1)),
+        "gate": Gate(Mode.OPEN, "export earns 4.5 c/kWh", UTC_S),
     }
+    told = {"outlook": changes.pop("outlook", OUTLOOK), "ledger": changes.pop("ledger", LEDGER)}
     decision = Decision(grid_w=grid_w, **{**decided, **changes})
-    return Tick(snapshot, decision, dry_run=dry_run, step_s=step_s, excursions=excursions, outside=outside)
+    return Tick(snapshot, decision, dry_run=dry_run, step_s=step_s, excursions=excursions, outside=outside, **told)
 
 
 def make_account(

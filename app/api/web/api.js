@@ -27,10 +27,10 @@ export async function request(method, url, body) {
   return response.ok ? { ok: true, data: await response.json().catch(() => ({})) } : { ok: false, ...(await refusal(response)) };
 }
 
-/** Change settings; asks for the token once and again only when it is wrong. Throws an Error with a sentence. */
-export async function change(settings) {
+/** Change settings, or what else takes a PUT; asks for the token once and again only when it is wrong. Throws an Error with a sentence. */
+export async function change(settings, url = "api/settings") {
   for (let asked = false; ; asked = true) {
-    const answer = await request("PUT", "api/settings", settings).catch(() => {
+    const answer = await request("PUT", url, settings).catch(() => {
       throw new Error("The controller does not answer: nothing is known to have changed.");
     });
     if (answer.ok) return answer.data;

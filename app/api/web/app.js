@@ -3,6 +3,7 @@
 import { askForToken, change, request } from "./api.js";
 import { Chart } from "./chart.js";
 import { duration, known, text, watts } from "./format.js";
+import { Price } from "./price.js";
 import { Stream } from "./stream.js";
 import { render } from "./view.js";
 
@@ -22,6 +23,7 @@ let busy = false;
 let dirty = false;
 
 const chart = new Chart(byId("plot"), byId("legend"), byId("chart-note"));
+const price = new Price();
 
 // -- the stream ---------------------------------------------------------------------------------
 
@@ -82,6 +84,7 @@ function show() {
   const elapsed = status ? seconds() - cameAt : 0;
   if (status) {
     render(status, elapsed);
+    price.show(status, elapsed);
     showControls();
   }
   const gone = lostAt !== null && seconds() - lostAt > 1.5;

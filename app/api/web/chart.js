@@ -10,7 +10,9 @@ const SERIES = [
   { key: "load_w", label: "Household", color: "--load" },
   { key: "limit_w", label: "Limit", color: "--limit", step: true },
 ];
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** A colour of the style sheet, as it is now. */
+export const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 export class Chart {
   constructor(box, legend, note) {
@@ -104,7 +106,7 @@ export class Chart {
   }
 
   options() {
-    const axis = { stroke: () => css("--muted"), font: "12px system-ui, sans-serif", grid: { stroke: () => css("--line"), width: 1 }, ticks: { show: false } };
+    const axis = axisStyle();
     const minutes = { hour: "2-digit", minute: "2-digit" };
     const times = (_plot, splits, _axis, _space, step) =>
       splits.map((split) => new Date(split * 1000).toLocaleTimeString(undefined, step < 60 ? { ...minutes, second: "2-digit" } : minutes));
@@ -122,6 +124,11 @@ export class Chart {
       hooks: { setCursor: [(plot) => this.showValues(plot.cursor.idx)], draw: [zeroLine] },
     };
   }
+}
+
+/** How every axis looks. */
+export function axisStyle() {
+  return { stroke: () => css("--muted"), font: "12px system-ui, sans-serif", grid: { stroke: () => css("--line"), width: 1 }, ticks: { show: false } };
 }
 
 function line(series) {
@@ -143,7 +150,8 @@ function gridStroke(plot) {
   return colors;
 }
 
-function zeroLine(plot) {
+/** A line at 0 over the whole width. */
+export function zeroLine(plot) {
   const { left, width } = plot.bbox;
   const y = Math.round(plot.valToPos(0, "y", true)) + 0.5;
   plot.ctx.save();
@@ -190,7 +198,7 @@ function buildLegend(box, onToggle) {
 }
 
 /** A finger moves the cursor; a vertical swipe still scrolls the page. */
-function followTouch(plot) {
+export function followTouch(plot) {
   const move = (event) => {
     if (event.pointerType !== "touch") return;
     const { left, top } = plot.over.getBoundingClientRect();

@@ -20,6 +20,9 @@ export function energy(wh) {
   return wh < 1000 ? `${whole.format(wh)} Wh` : `${some.format(wh / 1000)} kWh`;
 }
 
+/** An energy that is estimated: two digits are all that is known. */
+export const roughly = (wh) => energy(known(wh) ? Number(wh.toPrecision(2)) : wh);
+
 export function unit(value, name, digits = 1) {
   return known(value) ? `${value.toFixed(digits).replace("-", "−")} ${name}` : UNKNOWN;
 }
@@ -31,6 +34,9 @@ export function duration(seconds) {
   if (seconds < 172800) return `${whole.format(seconds / 3600)} h`;
   return `${whole.format(seconds / 86400)} days`;
 }
+
+export const clock = (iso) => new Date(iso).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+export const date = (iso) => new Date(iso).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
 
 /** Build an element; texts are always text, whatever a device may have called itself. */
 export function element(tag, { className, ...properties } = {}, ...children) {

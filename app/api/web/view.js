@@ -1,6 +1,6 @@
 // From a status to what is on the page. Nothing here asks or keeps anything.
 
-import { UNKNOWN, duration, element, energy, known, rounded, text, unit, watts } from "./format.js";
+import { UNKNOWN, clock, date, duration, element, energy, known, rounded, text, unit, watts } from "./format.js";
 import { renderInverters } from "./inverters.js";
 
 const FLOWING_W = 3;
@@ -16,6 +16,10 @@ const MODES = {
   night: ["Night", "calm", "No inverter is awake."],
   stalled: ["Stalled", "bad", "The control loop stands still: nothing is regulated."],
 };
+const BY_HAND = {
+  limit: "Somebody chose to hold the target for a while.",
+  open: "Somebody chose to export for a while: the inverters may run up to the cap.",
+};
 
 /** Show a status; ``elapsed`` seconds have passed since it came. */
 export function render(status, elapsed) {
@@ -23,7 +27,6 @@ export function render(status, elapsed) {
   renderGrid(status, elapsed);
   renderFlow(status);
   renderFigures(status, elapsed);
-  renderPrice(status.price);
   renderExcursions(status.excursions);
   renderFaults(status, elapsed);
   renderInverters(status.inverters, elapsed);
@@ -36,7 +39,7 @@ function renderHeader(status) {
   text("site", status.site);
   text("version", `Version ${status.version}`);
   text("mode", name).dataset.tone = tone;
-  text("mode-text", meaning);
+  text("mode-text", status.gate?.by_hand && mode === status.gate.mode ? BY_HAND[mode] : meaning);
   text("reason", status.reason.charAt(0).toUpperCase() + status.reason.slice(1));
   document.getElementById("dry-run").hidden = !status.dry_run;
 }
@@ -85,22 +88,6 @@ function renderFigures(status, elapsed) {
   text("phases", phases.length > 1 ? `Phases: ${phases.map((phase, index) => `L${index + 1} ${watts(phase.power_w)}`).join(" · ")}` : "");
 }
 
-function renderPrice(price) {
-  document.getElementById("price-box").hidden = !price;
-  const line = document.getElementById("price-text");
-  line.hidden = !price;
-  if (!price) return;
-  const value = price.export_value_c;
-  text("price-label", known(value) && value < 0 ? "Export costs" : "Export earns");
-  text("price", known(value) ? `${Math.abs(value).toFixed(1)} c/kWh` : UNKNOWN);
-  const parts = [];
-  if (known(price.import_price_c)) parts.push(`Import costs ${price.import_price_c.toFixed(1)} c/kWh`);
-  if (price.valid_until_utc) parts.push(`until ${clock(price.valid_until_utc)}`);
-  if (price.estimated) parts.push("estimated");
-  if (price.fault) parts.push(price.fault);
-  text(line, parts.join(" · "));
-}
-
 /** The account of exports beyond what is allowed; a dry run has none. */
 function renderExcursions(account) {
   document.getElementById("excursion-box").hidden = !account;
@@ -113,14 +100,6 @@ function renderExcursions(account) {
   parts.push(`${energy(account.beyond_today_wh)} beyond what is allowed today`);
   if (account.unknown_today_s >= 1) parts.push(`grid unknown for ${duration(account.unknown_today_s)} today`);
   text("excursion-text", `More than ${watts(account.over_w)} too much for ${duration(account.longer_s)}: ${parts.join(" · ")}`);
-}
-
-function date(iso) {
-  return new Date(iso).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
-}
-
-function clock(iso) {
-  return new Date(iso).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
 }
 
 function renderFaults(status, elapsed) {

@@ -1,0 +1,122 @@
+"""The gate with everything real: prices over HTTP, the process, the broker, the devices, the page in a browser."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from app.simulator.parameters import SunConfig
+from app.simulator.prices import FakePrices, entry
+from app.simulator.shelly_bodies import Fault
+from tests.e2e.conftest import Installation, held, until
+
+pytestmark = pytest.mark.e2e
+CAP_W = 800.0
+FULL_SUN = 1.1  # an inverter that the sun holds back is waited for before another one is raised
+
+
+def section(url: str, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "http_json", "url": url, "interval_s": 10, "currency": "EUR", "slots": "$.prices[*]",
+        "start": "$.start", "end": "$.end", "export_value": "$.export_value_c", "import_price": "$.import_price_c",
+        "estimated": "$.estimated",
+    } | more  # fmt: skip
+
+
+def day(begin_s: float, *prices: tuple[float, float], length_s: float = 30.0) -> list[dict[str, Any]]:
+    """Prices one after the other; the last one holds for an hour."""
+    starts = [begin_s + index * length_s for index in range(len(prices))] + [begin_s + 3600.0]
+    return [entry(start, end, *price) for start, end, price in zip(starts, starts[1:], prices, strict=False)]
+
+
+async def exporting(place: Installation, cap_w: float, timeout_s: float = 25.0) -> None:
+    """Wait until the true grid power has been at the cap for some seconds."""
+    since_s = [place.house.now_s]
+
+    def long_enough() -> bool:
+        if abs(place.house.grid_w + cap_w) >= 40.0:
+            since_s[0] = place.house.now_s
+        return place.house.now_s - since_s[0] > 4.0
+
+    await until(long_enough, timeout_s, f"export at the cap; now {place.house.grid_w:.0f} W")
+
+
+async def test_the_gate_opens_and_closes_and_the_grid_and_the_page_follow(
+    installation: Installation, browser: Browser, tmp_path: Path
+) -> None:
+    place, status_file = installation, tmp_path / "status"
+    place.house.sun_override = FULL_SUN
+    async with FakePrices(SunConfig()) as prices:
+        prices.script = day(time.time() - 5.0, (-3.0, 20.0), (7.5, 30.0), (-2.0, 15.0))
+        hook = {"status_file": str(status_file), "command": ["/bin/sh", "-c", f"env > {tmp_path}/env"]}
+        place.configure(control={"export_limit_w": CAP_W}, price=section(prices.url, on_change=hook))
+        await place.app.start()
+        page = await browser.new_page()
+        await place.app.when(lambda seen: seen["mode"] == "limit" and seen["price"]["export_value_c"] == -3.0)
+        await held(place, 20.0)
+        assert status_file.read_text().strip() == "zero"
+        await page.goto(place.app.url)
+        await expect(page.locator("#price-card")).to_be_visible()
+        await expect(page.locator("#gate")).to_have_text("Holding the target")
+
+        seen = await place.app.when(lambda seen: seen["gate"]["mode"] == "open", 50.0)
+        assert (seen["price"]["export_value_c"], seen["price"]["currency"]) == (7.5, "EUR")
+        await exporting(place, CAP_W)
+        await expect(page.locator("#gate")).to_have_text("Exporting")
+        await expect(page.locator("#price")).to_contain_text("7.5")
+        assert status_file.read_text().strip() == "normal"
+        assert "ZERO_EXPORT_MODE=open" in (tmp_path / "env").read_text()
+
+        await place.app.when(lambda seen: seen["gate"]["mode"] == "limit", 50.0)
+        await held(place, 20.0)
+        await expect(page.locator("#gate")).to_have_text("Holding the target")
+        seen = await place.app.status()
+        assert seen["ledger"]["today"]["export_wh"] > 0.5
+        assert seen["faults"] == []
+        _, around = await place.app.ask("GET", "/api/prices")
+        assert [slot["export_value_c"] for slot in around["slots"]] == [-3.0, 7.5, -2.0]
+        assert [change["mode"] for change in around["modes"]] == ["limit", "open", "limit"]
+        await page.close()
+
+
+async def test_people_decide_for_a_while_and_fail_safe_comes_first(installation: Installation) -> None:
+    place = installation
+    place.house.sun_override = FULL_SUN
+    async with FakePrices(SunConfig()) as prices:
+        prices.script = day(time.time() - 5.0, (-3.0, 20.0))
+        place.configure(control={"export_limit_w": CAP_W}, price=section(prices.url))
+        await place.app.start()
+        await held(place, 50.0)
+        code, answer = await place.app.ask("PUT", "/api/override", json={"mode": "open", "minutes": 5})
+        assert (code, answer["override"]["mode"]) == (200, "open")
+        await exporting(place, CAP_W)
+        seen = await place.app.status()
+        assert (seen["gate"]["by_hand"], seen["override"]["mode"]) == (True, "open")
+
+        place.shelly.fault = Fault.HANG
+        await place.app.when(lambda seen: seen["mode"] == "fail_safe", 12.0)
+        await until(lambda: place.house.pv_w < 150.0, 15.0, "the inverters at their minima")
+        place.shelly.fault = None
+        await exporting(place, CAP_W, 40.0)
+        await place.publish("zeropower/set/override", "auto", retain=True)
+        await place.app.when(lambda seen: seen["override"] is None and seen["gate"]["mode"] == "limit")
+        await held(place, 20.0)
+        assert await place.retained("zeropower/set/override") is None
+
+
+async def test_a_restart_without_the_service_is_no_gap(installation: Installation) -> None:
+    place = installation
+    async with FakePrices(SunConfig()) as prices:
+        prices.script = day(time.time() - 5.0, (9.0, 30.0))
+        place.configure(control={"export_limit_w": CAP_W}, price=section(prices.url))
+        await place.app.start()
+        await place.app.when(lambda seen: seen["mode"] == "open")
+        assert await place.app.stop() == 0
+    await place.app.start()
+    seen = await place.app.when(lambda seen: seen["mode"] == "open")
+    assert (seen["price"]["export_value_c"], seen["price"]["estimated"]) == (9.0, False)
+    assert "cannot reach" in (await place.app.when(lambda seen: seen["price"]["fault"] is not None))["price"]["fault"]
