@@ -18,10 +18,12 @@ from app.simulator.fleet import fleet
 from app.simulator.house import Energy, House, HouseConfig
 from app.simulator.models import MODELS
 from app.simulator.parameters import DtuConfig, SunConfig
+from app.simulator.prices import FakePrices
 
 LOCAL = "127.0.0.1"
 DAY_S = 86_400.0
 SEED = 10  # a house whose first kettle boils for two minutes only
+EXPORT_LIMIT_W = 800.0  # so that the grid power shows where the price lets the sun out
 
 
 async def demo(host: str, port: int, speed: float, seconds: float | None, data_dir: Path | None) -> int:
@@ -58,8 +60,10 @@ async def _run(host: str, port: int, speed: float, seconds: float | None, data_d
         embedded_broker() as broker_port,
         FakeShelly(house, "pro3em") as shelly,
         FakeOpenDtu(house, LOCAL, broker_port),
+        FakePrices(house.config.sun) as prices,
     ):
-        config = Config.model_validate(_config(house, host, port, broker_port, shelly.host, data_dir))
+        document = _config(house, host, port, broker_port, shelly.host, data_dir)
+        config = Config.model_validate(document | _priced(prices.url))
         code = await run(config, stop=stop, on_ready=ready)
         energy = house.energy
     _say(summary(energy))
@@ -78,6 +82,25 @@ def _config(house: House, host: str, port: int, broker_port: int, meter: str, da
             for one in house.config.inverters
         ],
         "http": {"host": host, "port": port, "public_url": _url(host, port)},
+    }
+
+
+def _priced(url: str) -> dict[str, Any]:
+    """What a user with a dynamic tariff would add."""
+    return {
+        "control": {"export_limit_w": EXPORT_LIMIT_W},
+        "price": {
+            "type": "http_json",
+            "url": url,
+            "interval_s": 10,
+            "currency": "EUR",
+            "slots": "$.prices[*]",
+            "start": "$.start",
+            "end": "$.end",
+            "export_value": "$.export_value_c",
+            "import_price": "$.import_price_c",
+            "estimated": "$.estimated",
+        },
     }
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import price
 from parts import (
     BLUE,
     DASHED,
@@ -208,7 +209,7 @@ def control() -> Json:
 
 
 def laid_out() -> list[Json]:
-    """All panels, with ids and places: the stats in one row, the grid over the whole width, the rest in pairs."""
+    """All panels, with ids and places: the stats in one row, the grid over the whole width, pairs, the price."""
     panels: list[Json] = []
     for i, item in enumerate(stats()):
         panels.append({"id": i + 1, "gridPos": {"h": 4, "w": 3, "x": 3 * i, "y": 0}, **item})
@@ -216,7 +217,7 @@ def laid_out() -> list[Json]:
     for i, item in enumerate([power(), *electrical(), control()]):
         place = {"h": 8, "w": 12, "x": 12 * (i % 2), "y": 13 + 8 * (i // 2)}
         panels.append({"id": 10 + i, "gridPos": place, **item})
-    return panels
+    return panels + price.placed(first_id=20, top=53)
 
 
 def variable(name: str, label: str, about: str, text: str, **more: object) -> Json:
@@ -274,8 +275,8 @@ def dashboard() -> Json:
         "timepicker": {},
         "refresh": "5s",
         "liveNow": False,
-        "links": [],
-        "annotations": {"list": []},
+        "links": [price.link()],
+        "annotations": {"list": [price.mode_changes()]},
         "templating": {"list": choices},
         "panels": laid_out(),
     }
