@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import random
 import time
@@ -34,12 +33,9 @@ from app.learned import LearnedStore
 from app.leaving import PATIENCE_S, exit_commands, leave
 from app.ledger import KeptLedger, LedgerKeeper
 from app.meters.slot import MeterSlot
-from app.modehook import ModeHook
 from app.model import Fault, Mode, Settings, Snapshot, StepTestReport, Tick
 from app.outbound import new_session
-from app.prices import Outside, PriceFeed
-from app.prices.board import PriceBoard
-from app.prices.feed import KeptPrices
+from app.pricing import Pricing
 from app.recorder import Recorder
 from app.state import SettingsStore
 from app.steptests import StepTests
@@ -86,13 +82,9 @@ class System:
         self._dtu = OpenDtu(config.opendtu, config.inverters, self._dtu_broker)
         self._dead_man = DeadMan(self._dtu_broker, config.site, self._dtu.will)
         self._actuator = Actuator([self._dtu])
-        self._price = self._price_feed(config, session)
-        self._price_board = PriceBoard()
-        told = config.price.on_change if config.price is not None and not config.control.dry_run else None
-        self._mode_hook = ModeHook(told, config.site) if told is not None else None
+        self._pricing = Pricing(config, session, self._broker)
         self._ledger_file = Kept(config.data_dir / "ledger.json", KeptLedger, KeptLedger(), "ledger")
-        currency = self._price.state().currency if self._price is not None else ""
-        self._ledger = LedgerKeeper(currency, config.control.export_limit_w, self._ledger_file.read())
+        self._ledger = LedgerKeeper(self._pricing.currency, config.control.export_limit_w, self._ledger_file.read())
         self._learned = LearnedStore(config.data_dir / "learned.json")
         settings = replace(control_settings(config), learned_dead_time_s=self._learned.dead_times())
         self._controller = Controller(settings)
@@ -148,15 +140,6 @@ class System:
             await self._close(edges, crashed=control.done() and not control.cancelled())
         return 0
 
-    def _price_feed(self, config: Config, session: aiohttp.ClientSession) -> PriceFeed | None:
-        if config.price is None:
-            return None
-        kept = Kept(config.data_dir / "prices.json", KeptPrices, KeptPrices(), "prices")
-        source = config.price.build(session, Outside(self._broker))
-        of = hashlib.sha256(repr(config.price).encode()).hexdigest()
-        lasting = config.price.type != "mqtt"  # the broker keeps what is newer
-        return PriceFeed(source, config.price.max_stale_s, kept if lasting else None, of=of)
-
     def _edges(self) -> dict[str, Callable[[], Awaitable[None]]]:
         edges: dict[str, Callable[[], Awaitable[None]]] = {
             "meter": self._meter.run,
@@ -165,18 +148,15 @@ class System:
             "dead man": self._dead_man.run,
             "telemetry": self._telemetry.run,
             "learned": partial(self._learned.run, lambda: self._controller.learned),
-            "ledger": partial(self._ledger_file.run, self._ledger.kept),
         }
-        if self._price is not None:
-            edges["price"] = self._price.run
-        if self._mode_hook is not None:
-            edges["mode hook"] = self._mode_hook.run
+        edges |= self._pricing.edges()
         if self._recorder is not None:
             edges["recorder"] = self._recorder.run
         if self._alerts is not None:
             edges["alerts"] = self._alerts.run
         if not self._config.control.dry_run:
             edges["excursions"] = partial(self._evidence.run, self._excursions.evidence)
+            edges["ledger"] = partial(self._ledger_file.run, self._ledger.kept)
         return edges if self._dtu_broker is self._broker else edges | {"mqtt of opendtu": self._dtu_broker.run}
 
     async def _loop(self) -> None:
@@ -210,18 +190,13 @@ class System:
         self._wake.set()
 
     def _told(self, tick: Tick) -> Tick:
-        """The same with what stands outside the core. A dry run is not answerable for exports: it counts none."""
+        """The same with what stands outside the core. A dry run keeps no accounts: the limits are not its own."""
         excursions = None if tick.dry_run else self._excursions.observe(tick.snapshot, tick.decision)
         excursion = self._excursions.fault()
         outside = (*(() if excursion is None else (excursion,)), *self._mqtt.faults(), *self._telemetry.faults())
-        outside += self._mode_hook.faults() if self._mode_hook is not None else ()
-        slots = self._price.around() if self._price is not None else ()
-        outlook = self._price_board.observe(tick.decision.gate, slots, tick.snapshot.utc_s)
-        ledger = self._ledger.observe(tick.snapshot, tick.decision)
-        price = tick.snapshot.price
-        asked = price is None or price.export_value_c is not None or price.fault is not None
-        if self._mode_hook is not None and asked:  # before the first answer nothing is known
-            self._mode_hook.observe(tick.decision.gate, price)
+        outside += self._pricing.faults()
+        ledger = None if tick.dry_run else self._ledger.observe(tick.snapshot, tick.decision)
+        outlook = self._pricing.observe(tick.snapshot, tick.decision)
         return replace(tick, excursions=excursions, outside=outside, outlook=outlook, ledger=ledger)
 
     def freeze(self) -> Snapshot:
@@ -233,7 +208,7 @@ class System:
             meter=self._meter.state,
             inverters=self._dtu.states(self._dead_man.armed),
             settings=self._store.expire(utc_s),
-            price=self._price.state() if self._price is not None else None,
+            price=self._pricing.state(),
             gateways=(self._dtu.gateway(),),
             broker_connected=self._dtu_broker.connected,
             broker_fault=self._dtu_broker.fault,
@@ -282,8 +257,7 @@ class System:
             ("goodbye", self._mqtt.close()),
             ("telemetry", self._telemetry.close()),
             ("learned", self._learned.close(self._controller.learned)),
-            ("excursions", self._keep_evidence()),
-            ("ledger", self._ledger_file.save(self._ledger.kept())),
+            ("excursions and ledger", self._keep_evidence()),
             ("page", self._http.stop()),
         ]
         if self._recorder is not None:
@@ -301,6 +275,7 @@ class System:
     async def _keep_evidence(self) -> None:
         if not self._config.control.dry_run:
             await self._evidence.save(self._excursions.evidence())
+            await self._ledger_file.save(self._ledger.kept())
 
     async def _leave_limits(self, patience_s: float) -> None:
         """What a clean stop leaves in the inverters (`control.exit_limit`)."""

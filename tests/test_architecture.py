@@ -20,7 +20,7 @@ PURE += [
     "prices/formula.py",
     "excursions.py",
 ]
-PURE += ["prices/board.py", "jsonpath.py"]
+PURE += ["prices/board.py", "jsonpath.py", "ledger.py", "potential.py"]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},
