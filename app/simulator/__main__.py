@@ -9,12 +9,14 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from app.simulator.devices import FakeOpenDtu, FakeShelly
 from app.simulator.fleet import MOST, fleet
 from app.simulator.house import House, HouseConfig
 from app.simulator.parameters import DtuConfig, SunConfig
+from app.simulator.prices import FakePrices
 from app.simulator.shelly_bodies import KINDS
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ class Options:
 
     mqtt: tuple[str, int]
     http: tuple[str, int]
+    prices: tuple[str, int] | None
     username: str
     password: str
     meter: str
@@ -45,6 +48,7 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
     return Options(
         mqtt=given.mqtt,
         http=given.http,
+        prices=given.prices,
         username=given.username,
         password=environment.get(given.password_env, ""),
         meter=given.meter,
@@ -63,7 +67,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         prog="python -m app.simulator",
         description="A house with sun on its roof, without the house: an OpenDTU that speaks MQTT and a Shelly energy "
         "meter that answers HTTP, both showing the same simulated load, sun and inverters. "
-        "Point the controller's mqtt and meter sections at them.",
+        "Point the controller's mqtt, meter and price sections at them.",
         epilog="example: python -m app.simulator --mqtt localhost:1883 --http 127.0.0.1:8081 --inverters 2",
     )
     add = parser.add_argument
@@ -71,6 +75,12 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--username", default=environment.get("MQTT_USERNAME", ""), help="at the broker (default: MQTT_USERNAME)")
     add("--password-env", default="MQTT_PASSWORD", metavar="VAR", help="variable with its password (%(default)s)")
     add("--http", type=_address, default="127.0.0.1:8081", metavar="HOST:PORT", help="where the meter is (%(default)s)")
+    add(
+        "--prices",
+        type=_address,
+        metavar="HOST:PORT",
+        help="serve a price day as JSON there, at /prices (default: not)",
+    )
     add("--meter", choices=sorted(KINDS), default="pro3em", help="which Shelly it is (default: %(default)s)")
     add("--inverters", type=int, default=2, metavar="N", help=f"1 to {MOST} inverters behind OpenDTU (%(default)s)")
     add("--dead-time", type=float, default=1.0, metavar="S", help="seconds from limit to effect; real: 1, 3, 10")
@@ -87,12 +97,16 @@ def _address(text: str) -> tuple[str, int]:
 
 
 async def serve(given: Options, stop: asyncio.Event) -> None:
-    """Serve both devices until ``stop`` is set. Raises OSError when the meter's port is taken."""
+    """Serve devices and prices until ``stop`` is set. Raises OSError when a port is taken."""
     house = House(given.house)
     host, port = given.http
     dtu = FakeOpenDtu(house, *given.mqtt, username=given.username, password=given.password)
-    async with FakeShelly(house, given.meter, host=host, port=port) as shelly:
+    async with AsyncExitStack() as stack:
+        shelly = await stack.enter_async_context(FakeShelly(house, given.meter, host=host, port=port))
         log.info("Shelly %s answers on http://%s", given.meter, shelly.host)
+        if given.prices is not None:
+            host, port = given.prices
+            await stack.enter_async_context(FakePrices(house.config.sun, host=host, port=port))
         running = dtu.start()
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -110,7 +124,7 @@ async def _main(given: Options) -> int:
     try:
         await serve(given, stop)
     except OSError as error:
-        log.error("the meter cannot use %s:%d (%s): choose another address with --http", *given.http, error.strerror)
+        log.error("an address is in use (%s): choose another one with --http or --prices", error.strerror)
         return 1
     return 0
 

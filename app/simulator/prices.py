@@ -60,9 +60,16 @@ class FakePrices:
     """
 
     def __init__(
-        self, sun: SunConfig, script: Sequence[dict[str, Any]] | None = None, utc: Callable[[], float] = time.time
+        self,
+        sun: SunConfig,
+        script: Sequence[dict[str, Any]] | None = None,
+        utc: Callable[[], float] = time.time,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.script = script
+        self._address = host, port
         self._speed, self._utc = sun.speed, utc
         self._midnight_s = utc() - sun.start_hour * 3600.0 / sun.speed  # of the sun's first day, in real time
         self._slot_s = max(SHORTEST_S, QUARTER_S / sun.speed)
@@ -91,7 +98,7 @@ class FakePrices:
         app.router.add_get("/prices", self._serve)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, *self._address).start()
         self._port = self._runner.addresses[0][1]
         return self
 
