@@ -6,8 +6,9 @@ import asyncio
 import json
 import shutil
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -155,3 +156,20 @@ async def browser() -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
         yield browser
         await browser.close()
+
+
+@contextmanager
+def local_time(zone: str) -> Iterator[None]:
+    """This process lives in that time zone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.fixture
+def in_utc() -> Iterator[None]:
+    """The local day is that of UTC, unless the test moves the house."""
+    with local_time("UTC"):
+        yield

@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -25,16 +24,7 @@ from app.model import Decision, Excursions, MeterState, Mode, Settings, Snapshot
 NOON = 1_750_000_000.0  # 2025-06-15, 15:06:40 UTC
 INVERTER = {"serial": "116180400001", "max_watt": 1500}
 METER = {"type": "shelly", "host": "192.0.2.1"}
-
-
-@pytest.fixture(autouse=True)
-def _in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The local day is that of UTC, unless a test moves the house."""
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("in_utc")
 
 
 def kept(path: Path) -> Kept[Evidence]:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,16 +33,7 @@ from app.potential import METHOD
 
 NOON = 1_750_000_000.0  # 2025-06-15, 15:06:40 UTC
 MAX_W, SUN_W = 2000.0, 1500.0
-
-
-@pytest.fixture(autouse=True)
-def _in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The local day is that of UTC, unless a test moves the house."""
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("in_utc")
 
 
 class House:

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import aiohttp
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from app.fields import Url
 from app.model import DeviceDataError, DeviceUnavailable, PriceSlot
-from app.prices.base import Fetched, Outside, PriceSection, PriceSource
+from app.prices.base import Fetched, Outside, PriceSection, PriceSource, valid_token
 from app.prices.timetable import Timetable
 from app.prices.web import Document, cents, get_json, utc_s
 from app.redact import Redactor, secrets_of
@@ -26,18 +26,14 @@ LATER_S = 60.0
 LOGIN = "AMBER_TOKEN (price.token) and AMBER_SITE_ID (price.site_id)"
 
 
-def _valid_token(value: Any) -> str:
-    """The message does not repeat the value: it may be a mistyped secret."""
-    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError("is empty or no Amber token (psk_…): make one at https://app.amber.com.au/developers")
-    return value
+TOKEN = valid_token("Amber token (psk_…): make one at https://app.amber.com.au/developers")
 
 
 class AmberConfig(PriceSection):
     """An account at Amber Electric. Prices are cents per kWh."""
 
     type: Literal["amber"]
-    token: Annotated[str, BeforeValidator(_valid_token)] = Field(repr=False)
+    token: Annotated[str, TOKEN] = Field(repr=False)
     site_id: str = Field("", description="may be empty where the account has exactly one active site")
     resolution: Literal[5, 30] = Field(5, description="minutes; Amber ignores it for sites that it bills by 5 minutes")
     base_url: Url = "https://api.amber.com.au/v1"

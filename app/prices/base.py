@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from app.broker import Broker
 from app.control import PriceRules
@@ -24,6 +24,17 @@ def _valid_currency(value: str) -> str:
 
 
 Currency = Annotated[str, AfterValidator(_valid_currency)]
+
+
+def valid_token(what: str) -> BeforeValidator:
+    """Refuses what can be no token, without repeating it: it may be a mistyped one. ``what`` should be there."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable() or " " in value:
+            raise ValueError(f"is empty or no {what}")
+        return value
+
+    return BeforeValidator(check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +90,7 @@ class PriceSection(Section):
     @property
     def rules(self) -> PriceRules:
         """The rules, as the core needs them."""
-        return PriceRules(
-            export_threshold_c=self.export_threshold_c,
-            at_threshold=self.at_threshold,
-            hysteresis_c=self.hysteresis_c,
-            dwell_s=self.dwell_s,
-            on_unknown=self.on_unknown,
-            shutdown_when_import_negative=self.shutdown_when_import_negative,
-        )
+        return PriceRules(**{rule.name: getattr(self, rule.name) for rule in fields(PriceRules)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
 import aiohttp
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from app.fields import Url
 from app.model import DeviceAuthError, DeviceDataError, DeviceUnavailable
-from app.prices.base import Currency, Fetched, Outside, PriceSource
+from app.prices.base import Currency, Fetched, Outside, PriceSource, valid_token
 from app.prices.formula import TotalFormula
 from app.prices.spot import Spot, SpotSection, ask, asked_range, day_ahead_pause_s, ends
 from app.prices.timetable import Timetable
@@ -25,18 +25,14 @@ PRICES = """query ($home: ID!) { viewer { home(id: $home) { currentSubscription 
     today { total energy startsAt currency } tomorrow { total energy startsAt currency } } } } } }"""
 
 
-def _valid_token(value: Any) -> str:
-    """The message does not repeat the value: it may be a mistyped secret."""
-    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError("is empty or no Tibber token: make one at https://developer.tibber.com/settings/access-token")
-    return value
+TOKEN = valid_token("Tibber token: make one at https://developer.tibber.com/settings/access-token")
 
 
 class TibberConfig(SpotSection):
     """An account at Tibber. In the formulas `spot` is the price of the energy alone, `total` what import costs."""
 
     type: Literal["tibber"]
-    token: Annotated[str, BeforeValidator(_valid_token)] = Field(repr=False)
+    token: Annotated[str, TOKEN] = Field(repr=False)
     home_id: str = Field("", description="may be empty where the account has exactly one home with a contract")
     currency: Currency = Field("EUR", description="of your contract: EUR, NOK or SEK")
     export_value: TotalFormula = "spot"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -11,19 +10,17 @@ from zoneinfo import ZoneInfo
 import aiohttp
 import pytest
 
+from tests.conftest import local_time
 from tests.prices.amber_server import FakeAmber
 from tests.prices.day import Clock, Day, in_process, with_session
 from tests.prices.market import DELAYS_S, START_S, Market, delay_s
 
 
 @pytest.fixture(autouse=True)
-def sydney(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def sydney() -> Iterator[None]:
     """The house's own time, for whatever might use it."""
-    monkeypatch.setenv("TZ", "Australia/Sydney")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+    with local_time("Australia/Sydney"):
+        yield
 
 
 def held(day: Day) -> None:
