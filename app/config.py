@@ -295,7 +295,8 @@ def _sentence(item: Any) -> str:
         case "union_tag_invalid":
             return f"{value.get('type')!r} is no known type: use one of {item['ctx']['expected_tags']}"
         case "union_tag_not_found":
-            return "type is missing: add it (for example type: shelly)"
+            example = "amber" if "price" in item["loc"] else "shelly"
+            return f"type is missing: add it (for example type: {example})"
         case "too_short":
             return "is empty: give at least one"
         case "string_pattern_mismatch":

@@ -37,6 +37,8 @@ async def examine(
         checks += await _mqtt(config, with_inverters="inverter" in devices)
     if "price" in devices and config.price is not None:
         checks.append(await _price(config, config.price))
+    elif list(devices) == ["price"]:
+        checks.append(Check("price", "ok", "there is no price section", "docs/prices.md says what it can do."))
     if "telemetry" in devices:
         checks.append(await _telemetry(config))
     if step:
@@ -169,8 +171,11 @@ async def _price(config: Config, section: PriceConfig) -> Check:
                 await feed.update()
         price, latency_ms = feed.state(), round(1000.0 * (time.monotonic() - started_s))
     if price.export_value_c is None:
-        fault = price.fault or f"no price within {PRICE_WAIT_S:.0f} s"
-        return Check("price", "fail", fault, "Check the price section of config.yaml and the internet connection.")
+        fault = price.fault or f"no price of export within {PRICE_WAIT_S:.0f} s"
+        if section.type == "mqtt":
+            fault = broker.fault or f"nothing came on {section.topic} within {PRICE_WAIT_S:.0f} s: publish it, retained"
+        step = "Check the price section of config.yaml." if price.fault else "Check its formulas or paths."
+        return Check("price", "fail", fault, step)
     words = "earns" if price.export_value_c >= 0 else "costs"
     unit = f"c/kWh ({price.currency})"
     cost = "" if price.import_price_c is None else f", import costs {price.import_price_c:.1f}"
@@ -178,7 +183,8 @@ async def _price(config: Config, section: PriceConfig) -> Check:
     slots = feed.around()
     ahead_h = (slots[-1].end_utc_s - time.time()) / 3600.0 if slots else 0.0
     detail = f"{section.type}: export {words} {abs(price.export_value_c):.1f}{cost} {unit}{estimate}; "
-    detail += f"known for the next {ahead_h:.1f} h, answered in {latency_ms} ms"
+    known = f"{ahead_h:.1f} h" if ahead_h >= 2.0 else f"{60.0 * ahead_h:.0f} min"
+    detail += f"known for the next {known}, answered in {latency_ms} ms"
     values = (("export_value_c", price.export_value_c), ("import_price_c", price.import_price_c))
     step = "Compare with what your retailer shows now: the sign must be right before you rely on it."
     return Check("price", "ok", detail, step, (*values, ("latency_ms", latency_ms)))

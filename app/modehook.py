@@ -31,6 +31,13 @@ class ModeHookConfig(Section):
     command: CommandLine = Field((), description="run after each change: a program and its arguments, without a shell")
     timeout_s: float = Field(30.0, gt=0, le=3600, description="the command is killed after so long")
 
+    @field_validator("status_file")
+    @classmethod
+    def _a_file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.name:
+            raise ValueError(f"{str(value)!r} is a folder: name a file in it")
+        return value
+
     @field_validator("status_file", mode="before")
     @classmethod
     def _none_if_empty(cls, value: Any) -> Any:

@@ -182,7 +182,7 @@ class Override:
     until_utc_s: float
 
     def __str__(self) -> str:
-        return f"{self.mode} by hand until {datetime.fromtimestamp(self.until_utc_s, UTC):%H:%M} UTC"
+        return f"{self.mode} by hand until {datetime.fromtimestamp(self.until_utc_s, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass(frozen=True, slots=True)

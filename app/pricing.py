@@ -16,12 +16,15 @@ from app.prices import Outside, PriceFeed
 from app.prices.board import PriceBoard
 from app.prices.feed import KeptPrices
 
+FIRST_PRICE_S = 10.0  # so long nobody is told of the mode of an unknown price, after a start
+
 
 class Pricing:
     """Without a `price` section there is no feed, and only overrides move the gate."""
 
     def __init__(self, config: Config, session: aiohttp.ClientSession, broker: Broker) -> None:
         self._board = PriceBoard()
+        self._patience_until_s: float | None = None
         self._feed: PriceFeed | None = None
         self._hook: ModeHook | None = None
         section = config.price
@@ -49,8 +52,10 @@ class Pricing:
     def observe(self, snapshot: Snapshot, decision: Decision) -> Outlook:
         """Take in one turn of the loop; what there is to see around now."""
         price = snapshot.price
-        asked = price is None or price.export_value_c is not None or price.fault is not None
-        if self._hook is not None and asked:  # before the first answer nothing is known
+        if self._patience_until_s is None:
+            self._patience_until_s = snapshot.now_s + FIRST_PRICE_S
+        known = price is None or price.export_value_c is not None
+        if self._hook is not None and (known or snapshot.now_s >= self._patience_until_s):
             self._hook.observe(decision.gate, price)
         slots = self._feed.around() if self._feed is not None else ()
         return self._board.observe(decision.gate, slots, snapshot.utc_s)

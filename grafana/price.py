@@ -28,7 +28,7 @@ from parts import (
 PER_KWH = "suffix:ct/kWh"
 AHEAD = "/d/zero-export?from=now-6h&to=now%2B24h"  # a bare + would be read as a space
 LONGEST_SLOT_S = 24 * 3600  # of a weekly timetable; a spot market's are an hour at most
-GATES = {"0": ("Export", GREEN), "1": ("Hold the target", GREY), "2": ("Shut down", RED)}
+GATES = {"1": ("Hold the target", GREY), "2": ("Export", GREEN), "3": ("Shut down", RED)}
 
 
 def link() -> Json:

@@ -72,13 +72,19 @@ class ClosedLoop:
         self._good = 0
         self._phases = meter_phases
         self._interval_s, self._due_s = meter_interval_s, 0.0
+        self._keys = keys
+        self.restart(settings)
+
+    def restart(self, settings: ControlSettings | None = None) -> None:
+        """A controller and a driver that know nothing of the time before."""
+        self.wire.handlers.clear()
         self.driver = OpenDtu(
             OpenDtuConfig(),
             tuple(
                 OpenDtuInverterConfig(
                     **{"serial": inverter.config.serial, "max_watt": inverter.model.rated_w}
                     | ({} if inverter.config.phase is None else {"phase": inverter.config.phase + 1})
-                    | keys
+                    | self._keys
                 )
                 for inverter in self.house.inverters
             ),

@@ -99,9 +99,19 @@ FAMILIES = tuple(
         ("price_override", "gauge", "1 while somebody decides in its place.", "price.by_hand"),
         ("import_joules_total", "counter", "Imported energy, on the ledger.", "ledger.total_import_wh"),
         ("export_joules_total", "counter", "Exported energy, on the ledger.", "ledger.total_export_wh"),
-        ("curtailed_joules_total", "counter", "Held back, estimated.", "ledger.total_curtailed_wh"),
-        ("curtailed_unknown_seconds_total", "counter", "Held back, unestimated.", "ledger.total_uncertain_s"),
-        ("export_earned_cents", "gauge", "By export, negative where it cost.", "ledger.total_earned_c"),
-        ("gate_saved_cents", "gauge", "By holding back.", "ledger.total_saved_c"),
+        (
+            "curtailed_joules_total",
+            "counter",
+            "Energy that the sun would have given, estimated.",
+            "ledger.total_curtailed_wh",
+        ),
+        (
+            "curtailed_unknown_seconds_total",
+            "counter",
+            "Time held back without any estimate.",
+            "ledger.total_uncertain_s",
+        ),
+        ("export_earned_cents", "gauge", "Earned by export, negative where it cost.", "ledger.total_earned_c"),
+        ("gate_saved_cents", "gauge", "Saved by holding back, negative where it cost.", "ledger.total_saved_c"),
     )
 )

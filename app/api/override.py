@@ -18,10 +18,12 @@ def from_json(data: Any, price: PriceState | None, utc_s: float) -> Override | N
     if not isinstance(data, dict) or not set(data) <= {"mode", "minutes", "until"}:
         raise ValueError(f"that is no override: {_HOW}")
     mode = data.get("mode")
+    if mode not in ("limit", "open", "auto"):
+        raise ValueError(f"mode {_shown(mode)} is none of limit, open and auto: {_HOW}")
     if mode == "auto" and len(data) == 1:
         return None
-    if mode not in ("limit", "open") or len(data) != 2:
-        raise ValueError(f"mode {_shown(mode)} with {len(data) - 1} ends is no override: {_HOW}")
+    if mode == "auto" or len(data) != 2:
+        raise ValueError(f"limit and open need one end, minutes or until, and auto has none: {_HOW}")
     until_utc_s = _next(price, utc_s) if "until" in data else utc_s + 60.0 * _minutes(data["minutes"])
     if "until" in data and data["until"] != NEXT_PRICE:
         raise ValueError(f'until {_shown(data["until"])} is not "{NEXT_PRICE}": send that, or minutes')
@@ -43,7 +45,7 @@ def from_text(text: str, price: PriceState | None, utc_s: float) -> Override | N
             return Override(Mode(mode), _next(price, utc_s))
         case [("limit" | "open") as mode, number] if number.isascii() and number.isdigit() and len(number) < 9:
             return Override(Mode(mode), utc_s + 60.0 * _minutes(int(number)))
-    raise ValueError(f"{text[:40]!r} is no override: send  open 30 , limit 30  (minutes),  open next  or  auto")
+    raise ValueError(f"{text[:40]!r} is no override: send 'open 30', 'limit 30' (minutes), 'open next' or 'auto'")
 
 
 def _minutes(value: Any) -> float:

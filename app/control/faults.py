@@ -10,7 +10,7 @@ from app.control.failsafe import may_feed_w
 from app.control.observer import Observer
 from app.control.safety import NEEDS_PHASES, Freshness, Trust
 from app.control.standby import FEEDS_W
-from app.model import Decision, Fault, InverterState, Mode, PriceState, Snapshot
+from app.model import Decision, Fault, Gate, InverterState, Mode, PriceState, Snapshot
 
 UNANSWERED_S, UNANSWERED_EACH_S = 17.0, 3.0
 UNMET_S, UNMET_EACH_S = 45.0, 5.0  # a freshly booted OpenDTU shows no limit in watts until it knows the rated power
@@ -18,7 +18,7 @@ NOT_SWITCHED_S = 45.0
 # what takes a moment is no fault
 PATIENCE_S = {"broker": 2.0, "price": 15.0, "price_source": 600.0, "export": 30.0, "unguarded": 20.0}
 UNEXPLAINED_W = 50.0  # export of at least this much beyond the target
-PRICE_STEP = "Check the price section of config.yaml and the internet connection; try  zero-export doctor price ."
+PRICE_STEP = "Run 'zero-export doctor price'; check the price section of config.yaml and the internet connection."
 CONFLICT_S = 60.0  # a command that was not ours is told of for so long
 
 
@@ -39,7 +39,7 @@ class FaultBook:
             *(f for s in snapshot.inverters for f in _inverter(s, snapshot, delivery, observer)),
             *(f for s in snapshot.inverters if s.enabled for f in _command_path(s, snapshot, decision)),
             *_minimum(snapshot, decision),
-            *_price(snapshot.price, self._on_unknown),
+            *_price(snapshot.price, decision.gate, self._on_unknown),
         ]
         begun = (snapshot.now_s, snapshot.utc_s)
         self._since = {fault.key: self._since.get(fault.key, begun) for fault in found}
@@ -181,13 +181,15 @@ def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
         )
 
 
-def _price(price: PriceState | None, on_unknown: str) -> Iterator[Fault]:
+def _price(price: PriceState | None, gate: Gate | None, on_unknown: str) -> Iterator[Fault]:
     if price is None:
         return
     if price.export_value_c is None:
         why = price.fault or "no price has come yet"
         does = {"limit": "export stays closed", "allow": "export stays open", "hold": "nothing changes"}[on_unknown]
-        yield Fault("price", f"The price of export is unknown, so {does}: {why}.", PRICE_STEP)
+        if gate is not None and gate.by_hand:
+            does = f"it is {gate.mode} by hand"
+        yield Fault("price", f"The price of export is unknown, and {does}: {why}.", PRICE_STEP)
     elif price.fault is not None and price.refused:
         yield Fault("price_login", f"Prices cannot be renewed: {price.fault}.", PRICE_STEP)
     elif price.fault is not None:

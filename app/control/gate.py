@@ -38,7 +38,7 @@ class PriceGate:
     def __init__(self, rules: PriceRules) -> None:
         self._rules = rules
         self._mode = Mode.LIMIT  # what the price asks for, whatever somebody has asked for instead
-        self._entered_s = -math.inf
+        self._closed_s = -math.inf  # when it was last open
         self._shown: tuple[Mode, bool, float] | None = None  # the answer before: mode, by hand, since when
 
     def step(self, snapshot: Snapshot) -> Gate | None:
@@ -70,8 +70,8 @@ class PriceGate:
         if _STRICTNESS[wanted] < _STRICTNESS[self._mode]:
             if price.estimated:
                 return f"{worth} by an estimate: {_DOES[self._mode]} until it is confirmed"
-            rest_s = self._entered_s + self._rules.dwell_s - now_s
-            if rest_s > 0.0:
+            rest_s = self._closed_s + self._rules.dwell_s - now_s
+            if wanted is Mode.OPEN and rest_s > 0.0:
                 return f"{worth}: {_DOES[self._mode]} for {rest_s:.0f} s more (price.dwell_s)"
         self._enter(wanted, now_s)
         if wanted is Mode.SHUTDOWN:
@@ -87,11 +87,13 @@ class PriceGate:
         if value_c > least_c or (value_c == least_c and self._rules.at_threshold == "allow"):
             return Mode.OPEN
         paid_to_import = import_price_c is not None and import_price_c < 0.0
-        return Mode.SHUTDOWN if self._rules.shutdown_when_import_negative and paid_to_import else Mode.LIMIT
+        shut = self._rules.shutdown_when_import_negative and paid_to_import
+        return Mode.SHUTDOWN if shut and value_c <= self._rules.export_threshold_c else Mode.LIMIT
 
     def _enter(self, mode: Mode, now_s: float) -> None:
-        if mode is not self._mode:
-            self._mode, self._entered_s = mode, now_s
+        if self._mode is Mode.OPEN and mode is not Mode.OPEN:
+            self._closed_s = now_s
+        self._mode = mode
 
 
 def active(override: Override | None, utc_s: float) -> Override | None:

@@ -47,9 +47,11 @@ class Standby:
         self._too_little_s = self._enough_s = None
 
     def wake(self, states: Sequence[InverterState], now_s: float, reason: str) -> Turn:
-        """Switch everything on again, each at its minimum first."""
+        """Switch everything on again, each at its minimum first; also what somebody may have switched off before us."""
         self.forget()
-        return self._on([state for state in states if is_off(state)], now_s, reason)
+        again = [switch for switch in self._again(states, now_s) if switch.on]
+        switches, commands = self._on([state for state in states if is_off(state)], now_s, reason)
+        return again + switches, commands
 
     def step(
         self,
@@ -63,7 +65,7 @@ class Standby:
 
         ``why``: the reason for switching off, where it is not what the house takes.
         """
-        again = self._again(states, now_s)
+        again = [switch for switch in self._again(states, now_s) if not (why and switch.on)]
         if again:
             return again, []
         minima_w = sum(unit.min_w for unit in units)

@@ -82,7 +82,9 @@ class Amber:
     async def _get(self, path: str) -> Document:
         headers = {"Authorization": f"Bearer {self._config.token}"}
         url = self._config.base_url + path
-        return await get_json(self._session, url, "Amber", login=LOGIN, public=self._public, headers=headers)
+        return await get_json(
+            self._session, url, "Amber", login=LOGIN, public=self._public, forgets=True, headers=headers
+        )
 
 
 def parse(document: Any) -> tuple[PriceSlot, ...]:

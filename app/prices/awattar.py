@@ -16,7 +16,6 @@ from app.prices.spot import (
     LONGEST_SLOT_S,
     Spot,
     SpotSection,
-    ask,
     asked_range,
     day_ahead_pause_s,
     is_euro_per_mwh,
@@ -24,6 +23,7 @@ from app.prices.spot import (
     unix_s,
 )
 from app.prices.timetable import Timetable
+from app.prices.web import get_json
 from app.redact import Redactor, secrets_of
 
 
@@ -56,7 +56,7 @@ class Awattar:
         """The prices published."""
         asked = asked_range(self._utc())
         url = f"{self.base_url}/v1/marketdata?start={asked[0] * 1000:.0f}&end={asked[1] * 1000:.0f}"
-        answer = await ask(self._session, url, self.name, login="price.base_url", public=self._public)
+        answer = await get_json(self._session, url, self.name, login="price.base_url", public=self._public)
         return Fetched(self._config.slots(self.name, asked, parse(answer.data)), answer.server_utc_s, answer.pause_s)
 
     def pause_s(self, utc_s: float, known: Timetable) -> float:

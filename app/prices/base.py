@@ -14,6 +14,7 @@ from app.modehook import ModeHookConfig
 from app.model import DeviceUnavailable, PriceSlot
 from app.prices.timetable import Timetable
 
+EARLIEST_S, LATEST_S = 1e9, 1e10  # the years 2001 to 2286: other times are none
 MAX_PRICE_C = 100_000.0  # fifty times the cap of Amber's market: whatever is beyond is corrupt
 
 
@@ -46,12 +47,19 @@ class Fetched:
     pause_s: float = 0.0
 
 
-class Busy(DeviceUnavailable):
+class AskAgain(DeviceUnavailable):
+    """There was no use in the answer; ``wait_s`` until the next question, None: as ever."""
+
+    def __init__(self, text: str, wait_s: float | None) -> None:
+        super().__init__(text)
+        self.wait_s = wait_s
+
+
+class Busy(AskAgain):
     """Too many requests; ``wait_s`` where the service says for how long."""
 
     def __init__(self, who: str, wait_s: float | None) -> None:
-        super().__init__(f"{who} answers that there are too many requests (HTTP 429)")
-        self.wait_s = wait_s
+        super().__init__(f"{who} answers that there are too many requests (HTTP 429)", wait_s)
 
 
 class PriceSource(Protocol):

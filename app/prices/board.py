@@ -17,6 +17,7 @@ class PriceBoard:
         """The outlook of now: the same object as long as nothing has changed."""
         if gate is not None and (not self._modes or self._modes[-1][1] is not gate.mode):
             self._modes = (*self._modes, (utc_s, gate.mode))
+        self._modes = tuple(change for change in self._modes if change[0] <= utc_s)  # the clock was put back
         while len(self._modes) > 1 and self._modes[1][0] <= utc_s - PAST_S:
             self._modes = self._modes[1:]
         if (self._outlook.slots, self._outlook.modes) != (slots, self._modes):

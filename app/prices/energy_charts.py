@@ -16,7 +16,6 @@ from app.prices.base import Fetched, Outside, PriceSource
 from app.prices.spot import (
     Spot,
     SpotSection,
-    ask,
     asked_range,
     day_ahead_pause_s,
     ends,
@@ -26,6 +25,7 @@ from app.prices.spot import (
     written,
 )
 from app.prices.timetable import Timetable
+from app.prices.web import get_json
 from app.redact import Redactor, secrets_of
 
 Zone = Annotated[str, written("[A-Z]{2}[A-Za-z0-9-]{0,20}", "bidding zone: write it like DE-LU, AT or NO2")]
@@ -61,7 +61,7 @@ class EnergyCharts:
         asked = asked_range(self._utc())
         first, last = (f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d}" for at_s in (asked[0], asked[1] - 1.0))
         url = f"{self._config.base_url}/price?bzn={self._config.zone}&start={first}&end={last}"
-        answer = await ask(self._session, url, self._who, login="price.zone", public=self._public)
+        answer = await get_json(self._session, url, self._who, login="price.zone", public=self._public)
         slots = self._config.slots(self._who, asked, parse(answer.data))
         return Fetched(slots, answer.server_utc_s, answer.pause_s)
 

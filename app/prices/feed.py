@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from app.kept import Kept
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, PriceSlot, PriceState
-from app.prices.base import Busy, PriceSource
+from app.prices.base import EARLIEST_S, LATEST_S, MAX_PRICE_C, AskAgain, Busy, PriceSource
 from app.prices.timetable import PAST_S, Timetable
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,7 @@ FIRST_RETRY_S, LONGEST_RETRY_S, LONGEST_BUSY_S = 10.0, 60.0, 300.0
 AT_EASE_S = 3600.0  # with final prices for so long, there is time
 SHORTEST_PAUSE_S = 3.0
 SAVE_EVERY_S = 600.0
+NAP_S = 30.0
 MAX_SKEW_S = 30.0  # more between our clock and the service's: one of them is wrong
 BUILT_UTC_S = 1_767_225_600.0  # 2026-01-01: a clock that shows an earlier time was never set
 AROUND_S = 60.0  # so often those are looked up whom nobody waits for
@@ -34,6 +35,15 @@ class KeptPrices:
 
     of: str = ""
     slots: tuple[PriceSlot, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a file that no price could come from."""
+        times = [at_s for slot in self.slots for at_s in (slot.start_utc_s, slot.end_utc_s)]
+        values = [value for slot in self.slots for value in (slot.export_value_c, slot.import_price_c)]
+        if not all(EARLIEST_S <= at_s <= LATEST_S for at_s in times):
+            raise ValueError("a time is none")
+        if not all(value is None or abs(value) <= MAX_PRICE_C for value in values):
+            raise ValueError("a price is none")
 
 
 class PriceFeed:
@@ -88,7 +98,16 @@ class PriceFeed:
         """Keep the prices current for ever; raises nothing that a service can cause."""
         while True:
             wait_s = await self.update()
-            await asyncio.sleep(wait_s + random.uniform(0.0, self._jitter_s))  # noqa: S311 - jitter, no secret
+            await self._sleep(wait_s + random.uniform(0.0, self._jitter_s))  # noqa: S311 - jitter, no secret
+
+    async def _sleep(self, seconds: float) -> None:
+        """Less where this computer's clock is put right meanwhile: for the new time, prices may be missing."""
+        until_s = self._monotonic() + seconds
+        apart_s = self._utc() - self._monotonic()
+        while (rest_s := until_s - self._monotonic()) > 0.0:
+            await asyncio.sleep(min(rest_s, NAP_S))
+            if abs(self._utc() - self._monotonic() - apart_s) > MAX_SKEW_S:
+                return
 
     async def update(self) -> float:
         """Ask once; the seconds until the next question."""
@@ -123,7 +142,7 @@ class PriceFeed:
         self._failures += 1
         if self._refused:
             return REFUSED_S
-        if isinstance(error, Busy) and error.wait_s is not None:
+        if isinstance(error, AskAgain) and error.wait_s is not None:
             return error.wait_s
         longest_s = LONGEST_BUSY_S if isinstance(error, Busy) else LONGEST_RETRY_S
         later = self._known.slot(self._utc() + AT_EASE_S)

@@ -27,6 +27,11 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Price = Annotated[float, Field(ge=-MAX_PRICE_C, le=MAX_PRICE_C)]
 
 
+def _joined(value: Any) -> Any:
+    """A list of days is as good as a text."""
+    return ",".join(map(str, value)) if isinstance(value, list) else value
+
+
 def _valid_days(value: str) -> str:
     days_of(value)
     return value
@@ -68,7 +73,9 @@ Minute = Annotated[int, BeforeValidator(_minute, json_schema_input_type=str)]
 class Window(Section):
     """Hours with other prices than usual. One over midnight belongs to the day on which it begins."""
 
-    days: Annotated[str, AfterValidator(_valid_days)] = Field("daily", description="daily, mon-fri, sat,sun …")
+    days: Annotated[str, BeforeValidator(_joined), AfterValidator(_valid_days)] = Field(
+        "daily", description="daily, mon-fri, sat,sun …"
+    )
     start: Minute = Field(alias="from", description="HH:MM")
     end: Minute = Field(alias="to", description="HH:MM, not included; 24:00 is the end of the day")
     export_value_c: Price | None = Field(None, description="default: the usual one")

@@ -16,7 +16,7 @@ from app.broker import Broker, Message
 from app.fields import TopicPrefix
 from app.model import DeviceDataError, DeviceUnavailable, PriceSlot
 from app.outbound import MAX_BODY_BYTES
-from app.prices.base import Fetched, Outside, PriceSource
+from app.prices.base import AskAgain, Fetched, Outside, PriceSource
 from app.prices.shape import Shape, Trail, read
 from app.prices.timetable import Timetable
 
@@ -82,7 +82,7 @@ class MqttPrice:
         try:
             slots = read(_document(message.payload), config, at_utc_s, config.valid_s)
         except DeviceUnavailable as error:
-            raise DeviceUnavailable(f"{self.name}: {error}") from None
+            raise AskAgain(f"{self.name}: {error}", 0.0) from None  # the next message costs nobody anything
         if not message.retain:
             self._live = message.payload, max(slot.end_utc_s for slot in slots)
         elif not config.timed:

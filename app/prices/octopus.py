@@ -15,9 +15,9 @@ from app.fields import Url
 from app.model import DeviceUnavailable
 from app.prices.base import Fetched, Outside, PriceSource
 from app.prices.formula import TotalFormula
-from app.prices.spot import Spot, SpotSection, ask, asked_range, day_ahead_pause_s, written
+from app.prices.spot import Spot, SpotSection, asked_range, day_ahead_pause_s, written
 from app.prices.timetable import Timetable
-from app.prices.web import Document, cents, utc_s
+from app.prices.web import Document, cents, get_json, utc_s
 from app.redact import Redactor, secrets_of
 
 LOGIN = "price.export_product, price.import_product and price.region"
@@ -82,7 +82,7 @@ class Octopus:
             f"{self._config.base_url}/v1/products/{product}/electricity-tariffs/E-1R-{product}-{self._config.region}"
             f"/standard-unit-rates/?period_from={first}&period_to={last}&page_size={PAGE}"
         )
-        return await ask(self._session, url, f"{self.name} ({product})", login=LOGIN, public=self._public)
+        return await get_json(self._session, url, f"{self.name} ({product})", login=LOGIN, public=self._public)
 
 
 def rates(document: Any, asked: tuple[float, float]) -> list[Rate]:

@@ -14,7 +14,7 @@ from app.model import DeviceUnavailable, PriceSlot
 from app.prices.base import Currency, PriceSection
 from app.prices.web import cents, utc_s
 
-MOST_ENTRIES = 1000  # ten days of quarter-hours; more would hold up the control loop
+MOST_ENTRIES = 500  # five days of quarter-hours; more would hold up the control loop
 SHORTEST_PAST_S = 60.0  # what lasted less is not remembered, else a restless price fills the memory
 UNIX_S = (1e9, 1e10)  # the years 2001 to 2286
 

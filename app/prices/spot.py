@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import aiohttp
 from pydantic import AfterValidator, Field
 
-from app.model import DeviceDataError, DeviceUnavailable, PriceSlot
+from app.model import DeviceUnavailable, PriceSlot
 from app.prices.base import PriceSection
 from app.prices.formula import Formula, compiled
 from app.prices.timetable import Timetable
-from app.prices.web import Document, cents, get_json
+from app.prices.web import cents
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 LATE_S = 900.0  # between questions while tomorrow's prices are late
@@ -67,24 +66,16 @@ def written(pattern: str, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-async def ask(session: aiohttp.ClientSession, url: str, who: str, **request: Any) -> Document:
-    """Like `get_json`; but published prices are final, and a 404 while a service is late no reason to forget them."""
-    try:
-        return await get_json(session, url, who, **request)
-    except DeviceDataError as error:
-        raise DeviceUnavailable(str(error)) from None
-
-
 def asked_range(utc_s: float) -> tuple[float, float]:
     """From the start of today, with time to spare for Europe's midnights, to the end of the day after tomorrow."""
     return (utc_s - 6 * HOUR_S) // DAY_S * DAY_S, (utc_s // DAY_S + 3) * DAY_S
 
 
 def day_ahead_pause_s(utc_s: float, known: Timetable) -> float:
-    """An hour; less while tomorrow's prices should be there and are not. No more than 60 questions a day."""
+    """An hour; less while tomorrow's prices should be there and are not. No more than 96 questions a day."""
     last_s = max((slot.end_utc_s for slot in known.slots), default=0.0)
     tomorrow_s = (utc_s // DAY_S + 1) * DAY_S
-    late = utc_s % DAY_S >= NOON_S and last_s < tomorrow_s + 20 * HOUR_S
+    late = last_s < utc_s + HOUR_S or (utc_s % DAY_S >= NOON_S and last_s < tomorrow_s + 20 * HOUR_S)
     return LATE_S if late else HOUR_S
 
 

@@ -13,9 +13,9 @@ from app.fields import Url
 from app.model import DeviceAuthError, DeviceDataError, DeviceUnavailable
 from app.prices.base import Currency, Fetched, Outside, PriceSource, valid_token
 from app.prices.formula import TotalFormula
-from app.prices.spot import Spot, SpotSection, ask, asked_range, day_ahead_pause_s, ends
+from app.prices.spot import Spot, SpotSection, asked_range, day_ahead_pause_s, ends
 from app.prices.timetable import Timetable
-from app.prices.web import Document, cents, utc_s
+from app.prices.web import Document, cents, get_json, utc_s
 from app.redact import Redactor, secrets_of
 
 LOGIN = "TIBBER_TOKEN (price.token)"
@@ -75,7 +75,7 @@ class Tibber:
         return day_ahead_pause_s(utc_s, known)
 
     async def _query(self, query: str, variables: dict[str, str] | None = None) -> Document:
-        answer = await ask(
+        answer = await get_json(
             self._session, self._config.base_url, self.name, login=LOGIN, public=self._public, method="POST",
             headers={"Authorization": f"Bearer {self._config.token}"}, json={"query": query, "variables": variables},
         )  # fmt: skip

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from app.model import PriceSlot, PriceState
 
 PAST_S = 12 * 3600.0  # for those who want to see what was
-MOST = 1000  # slots kept of what is over, and as many of what is not: ten days of quarter-hours
+MOST = 500  # slots kept of what is over, and as many of what is not: five days of quarter-hours
 
 
 class Timetable:
@@ -53,7 +53,7 @@ class Timetable:
             if self._slots:
                 return self._unknown(f"{self._name}'s first price begins in the future: check this computer's clock")
             return self._unknown(None)
-        ended = f"{self._name}'s last price ended at {datetime.fromtimestamp(last.end_utc_s, UTC):%H:%M} UTC"
+        ended = f"{self._name}'s last price ended at {datetime.fromtimestamp(last.end_utc_s, UTC):%Y-%m-%d %H:%M} UTC"
         if utc_s - last.end_utc_s > self._max_stale_s:
             return self._unknown(ended)
         return self._state(last, estimated=True, fault=ended)
@@ -75,6 +75,8 @@ class Timetable:
         return tuple(self._slots)
 
     def _state(self, slot: PriceSlot, *, estimated: bool, fault: str | None = None) -> PriceState:
+        if slot.export_value_c is None and fault is None:
+            fault = f"{self._name}'s price of now leads to no export value: check the formula in price.export_value"
         return PriceState(
             slot.export_value_c, slot.import_price_c, estimated, slot.end_utc_s, fault, currency=self._currency
         )

@@ -13,7 +13,7 @@ import aiohttp
 
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable
 from app.outbound import ask
-from app.prices.base import MAX_PRICE_C, Busy
+from app.prices.base import EARLIEST_S, LATEST_S, MAX_PRICE_C, Busy
 from app.redact import Redactor
 
 TIMEOUT_S = 10.0
@@ -32,17 +32,25 @@ class Document:
 
 
 async def get_json(
-    session: aiohttp.ClientSession, url: str, who: str, *, login: str, public: Redactor, **request: Any
+    session: aiohttp.ClientSession,
+    url: str,
+    who: str,
+    *,
+    login: str,
+    public: Redactor,
+    forgets: bool = False,
+    **request: Any,
 ) -> Document:
     """Ask ``who``; ``login`` is what to check where it refuses us. Raises `DeviceError` in sentences without secrets.
 
-    A wrong answer is `DeviceUnavailable`, which leaves what is known as it is; 404 is `DeviceDataError`.
+    A wrong answer is `DeviceUnavailable`, which leaves what is known as it is. So is a 404, which a service that starts
+    or is late answers as well; with ``forgets`` it is `DeviceDataError`.
     """
     try:
         answer = await ask(session, url, TIMEOUT_S, who=who, **request)
     except DeviceError as error:
         raise DeviceUnavailable(public(str(error))) from None
-    _check(answer.status, answer.headers, who, login)
+    _check(answer.status, answer.headers, who, login, forgets=forgets)
     try:
         data = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -50,11 +58,12 @@ async def get_json(
     return Document(data, _server_utc_s(answer.headers), _pause_s(answer.headers))
 
 
-def _check(status: int, headers: Mapping[str, str], who: str, login: str) -> None:
+def _check(status: int, headers: Mapping[str, str], who: str, login: str, *, forgets: bool) -> None:
     if status in (401, 403):
         raise DeviceAuthError(f"{who} refuses the login (HTTP {status}): check {login}")
     if status == 404:
-        raise DeviceDataError(f"{who} does not know what is asked for (HTTP 404): check {login}")
+        kind = DeviceDataError if forgets else DeviceUnavailable
+        raise kind(f"{who} does not know what is asked for (HTTP 404): check {login}")
     if status == 429:
         wait_s = _number(headers, "RateLimit-Reset") or _number(headers, "Retry-After")
         raise Busy(who, None if wait_s is None else min(wait_s, MAX_RESET_S) + 2.0)
@@ -77,7 +86,8 @@ def _pause_s(headers: Mapping[str, str]) -> float:
 def _server_utc_s(headers: Mapping[str, str]) -> float | None:
     """The time that the service shows; what a cache has kept is older by its ``Age``."""
     try:
-        sent_s = parsedate_to_datetime(headers.get("Date", "")).timestamp()
+        sent = parsedate_to_datetime(headers.get("Date", ""))
+        sent_s = (sent if sent.tzinfo else sent.replace(tzinfo=UTC)).timestamp()  # -0000 is UTC as well
     except (TypeError, ValueError, OverflowError):
         return None
     return sent_s + (_number(headers, "Age") or 0.0)
@@ -98,6 +108,7 @@ def cents(value: Any) -> float | None:
 def utc_s(moment: Any) -> float | None:
     """Unix time of an ISO time stamp with a time zone; None for whatever else a service may send."""
     try:
-        return (datetime.fromisoformat(moment) - EPOCH).total_seconds()
+        at_s = (datetime.fromisoformat(moment) - EPOCH).total_seconds()
     except (TypeError, ValueError, OverflowError):
         return None
+    return at_s if EARLIEST_S <= at_s <= LATEST_S else None

@@ -28,7 +28,7 @@ MODE_NUMBERS = {
     Mode.NIGHT: 7.0,
 }
 
-GATE_NUMBERS = {Mode.OPEN: 0.0, Mode.LIMIT: 1.0, Mode.SHUTDOWN: 2.0}
+GATE_NUMBERS = {mode: MODE_NUMBERS[mode] for mode in (Mode.LIMIT, Mode.OPEN, Mode.SHUTDOWN)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ async def test_the_price_of_now_says_what_it_is_and_what_it_does(house: House, v
     assert await shown(page, "#import-label") == "Import costs"
     assert await shown(page, "#import-price") == "30.0 c/kWh"
     assert re.fullmatch(r"Confirmed · until 03:21 pm", await shown(page, "#price-text"))
-    assert await shown(page, "#gate") == "Exporting"
+    assert await shown(page, "#gate") == "Export allowed"
     assert await shown(page, "#gate-reason") == "Export earns 8.2 c/kWh"
     assert re.fullmatch(r"Since 02:21 pm \(45 min\)", await shown(page, "#gate-since"))
 
@@ -311,7 +311,7 @@ class TestOverride:
         page = await visit(house.url)
         await page.get_by_label("For how long").select_option("until the next price")
         await page.get_by_role("button", name="Export", exact=True).click()
-        await expect(page.locator("#override-message")).to_have_text("Exporting until 03:21 pm.")
+        await expect(page.locator("#override-message")).to_have_text("Export allowed until 03:21 pm.")
         assert house.store.current.override == Override(Mode.OPEN, UTC_S + 900.0)
 
     async def test_where_nobody_knows_the_next_price_it_is_not_offered(self, house: House, visit: Open) -> None:
@@ -330,10 +330,10 @@ class TestOverride:
         tick = priced()
         house.hub.publish(replace(tick, decision=replace(tick.decision, gate=gate)))
         page = await visit(house.url)
-        await expect(page.locator("#override-text")).to_have_text("Exporting until 04:36 pm, 90 min left")
+        await expect(page.locator("#override-text")).to_have_text("Export allowed until 04:36 pm, 90 min left")
         assert await shown(page, "#gate-reason") == "By hand until 04:36 pm"
         assert await shown(page, "#mode-text") == (
-            "Somebody chose to export for a while: the inverters may run up to the cap."
+            "Somebody chose to export for a while: the inverters run up to the grid operator's cap."
         )
         await expect(page.locator(".band .part.hand")).to_have_count(1)
         told = await page.locator(".band").get_attribute("aria-label")
@@ -356,7 +356,7 @@ class TestOverride:
         assert not await page.get_by_role("button", name="Hold the target").is_visible()
         assert await page.get_by_label("For how long").locator("option:enabled").count() == 3
         await page.get_by_role("button", name="Export", exact=True).click()
-        await expect(page.locator("#override-message")).to_have_text("Exporting until 04:06 pm.")
+        await expect(page.locator("#override-message")).to_have_text("Export allowed until 04:06 pm.")
         assert house.store.current.override == Override(Mode.OPEN, UTC_S + 3600.0)
         await page.get_by_role("button", name="Automatic").click()
         await expect(page.locator("#override-message")).to_have_text("The target is held, as always.")
@@ -375,7 +375,7 @@ class TestOverride:
         await page.get_by_role("button", name="Export", exact=True).click()
         await page.get_by_label("Token", exact=True).fill("sunshine")
         await page.get_by_role("button", name="Continue").click()
-        await expect(page.locator("#override-message")).to_contain_text("Exporting until")
+        await expect(page.locator("#override-message")).to_contain_text("Export allowed until")
         assert house.store.current.override is not None
 
     async def test_a_refusal_is_shown_in_its_own_words(self, house: House, visit: Open) -> None:

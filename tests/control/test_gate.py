@@ -187,11 +187,20 @@ def test_it_neither_shuts_down_nor_comes_back_on_an_estimate() -> None:
     assert day.confirmed(5.0, 2.0) is OPEN
 
 
-def test_leaving_a_shutdown_waits_for_the_dwell_time() -> None:
+def test_the_dwell_time_counts_once_from_when_export_was_closed() -> None:
     day = Day(shutdown_when_import_negative=True, dwell_s=60.0)
-    day.confirmed(-3.0, -2.0)
-    assert day.confirmed(-3.0, 2.0, later_s=59.0) is SHUTDOWN
-    assert day.confirmed(-3.0, 2.0, later_s=2.0) is LIMIT
+    assert day.confirmed(5.0, 2.0) is OPEN
+    assert day.confirmed(-3.0, -2.0, later_s=1.0) is SHUTDOWN
+    assert day.confirmed(-3.0, 2.0, later_s=30.0) is LIMIT
+    assert day.confirmed(5.0, 2.0, later_s=29.0) is LIMIT
+    assert day.confirmed(5.0, 2.0, later_s=2.0) is OPEN
+
+
+def test_what_earns_more_than_the_threshold_never_shuts_down() -> None:
+    day = Day(shutdown_when_import_negative=True, hysteresis_c=0.5)
+    assert day.confirmed(0.3, -5.0) is LIMIT
+    assert day.confirmed(0.0, -5.0) is SHUTDOWN
+    assert day.confirmed(0.3, -5.0) is LIMIT
 
 
 # -- by hand -----------------------------------------------------------------------------------------
@@ -205,7 +214,7 @@ def test_an_override_decides_until_its_end(mode: Mode, price: PriceState | None)
     day.override = Override(mode, day.utc_s + 60.0)
     assert day.told(price) is mode
     assert day.last is not None
-    assert (day.last.by_hand, "by hand until 06:01 UTC" in day.reason) == (True, True)
+    assert (day.last.by_hand, "06:01 UTC" in day.reason) == (True, True)
     assert day.told(price, later_s=58.9) is mode
     assert day.told(price, later_s=0.2) is by_price
     assert day.last is None or not day.last.by_hand

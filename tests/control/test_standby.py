@@ -11,10 +11,10 @@ from app.actuator import Actuator
 from app.control import ControlSettings
 from app.control.allocate import Unit
 from app.control.standby import needless
-from app.model import Mode, Switch
+from app.model import Mode, Override, Settings, Switch
 from app.simulator.house import HouseConfig
 from app.simulator.parameters import DtuConfig, InverterConfig
-from tests.closed_loop import ClosedLoop
+from tests.closed_loop import UTC_0, ClosedLoop
 
 ON = ControlSettings(switch_off=True)
 THREE = tuple(InverterConfig(serial=f"11418040000{number + 1}", model="HM-800-2T") for number in range(3))
@@ -203,3 +203,23 @@ def test_one_that_an_earlier_run_left_off_is_switched_on() -> None:
     loop.run(90)
     assert off(loop) == 0
     assert loop.house.grid_w == pytest.approx(15.0, abs=40.0)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("export_limit_w", [None, 300.0])
+def test_what_was_off_before_a_crash_comes_back_where_export_is_allowed(
+    enabled: bool, export_limit_w: float | None
+) -> None:
+    """After a restart nobody knows what was switched off; what stays silent by day is switched on."""
+    settings = replace(ON, export_limit_w=export_limit_w)
+    loop = house(settings=settings)
+    loop.run(700)
+    assert off(loop) == 2
+    for inverter in loop.house.inverters:
+        inverter.on = False
+    loop.restart(settings)
+    override = Override(Mode.OPEN, UTC_0 + loop.house.now_s + 3600.0)
+    loop.settings = Settings(enabled=enabled, override=override)
+    loop.run(400)
+    assert off(loop) == 0
+    assert loop.house.grid_w < -250.0

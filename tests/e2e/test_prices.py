@@ -66,7 +66,7 @@ async def test_the_gate_opens_and_closes_and_the_grid_and_the_page_follow(
         seen = await place.app.when(lambda seen: seen["gate"]["mode"] == "open", 50.0)
         assert (seen["price"]["export_value_c"], seen["price"]["currency"]) == (7.5, "EUR")
         await exporting(place, CAP_W)
-        await expect(page.locator("#gate")).to_have_text("Exporting")
+        await expect(page.locator("#gate")).to_have_text("Export allowed")
         await expect(page.locator("#price")).to_contain_text("7.5")
         assert status_file.read_text().strip() == "normal"
         assert "ZERO_EXPORT_MODE=open" in (tmp_path / "env").read_text()

@@ -287,8 +287,8 @@ def test_the_prices_ahead_are_seen_in_a_range_that_ends_in_the_future(influx: In
 def test_the_gate_shows_when_it_closed_and_who_decided(influx: Influx) -> None:
     (one,) = influx.panel("Gate", 0, every="10s")
     seen = [row[1] for row in one["values"] if row[1] is not None]
-    assert sorted(set(seen)) == [0.0, 1.0]
-    assert seen == sorted(seen), "open first, then held"
+    assert sorted(set(seen)) == [1.0, 2.0]
+    assert seen == sorted(seen, reverse=True), "open first, then held"
     (hands,) = influx.panel("Gate", 1, every="10s")
     by_hand = [row[1] for row in hands["values"] if row[1] is not None]
     assert by_hand == sorted(by_hand, reverse=True)

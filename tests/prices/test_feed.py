@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from app.kept import Kept
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, PriceSlot
+from app.prices import feed as module
 from app.prices.base import Busy, Fetched
 from app.prices.feed import BUILT_UTC_S, KeptPrices, PriceFeed
 from app.prices.timetable import Timetable
@@ -219,11 +222,11 @@ async def test_it_runs_for_ever_and_logs_once_down_and_once_up(
 ) -> None:
     real_sleep, pauses = asyncio.sleep, list[float]()
 
-    async def no_sleep(seconds: float) -> None:
+    async def no_sleep(_feed: PriceFeed, seconds: float) -> None:
         pauses.append(seconds)
         await real_sleep(0.0)
 
-    monkeypatch.setattr(asyncio, "sleep", no_sleep)
+    monkeypatch.setattr(PriceFeed, "_sleep", no_sleep)
     feed = here.feed(DOWN, DOWN, DOWN, Fetched((slot(),)))
     with caplog.at_level(logging.DEBUG):
         task = asyncio.create_task(feed.run())
@@ -240,14 +243,43 @@ async def test_everybody_asks_at_another_moment(monkeypatch: pytest.MonkeyPatch,
     """Services refuse at round seconds: up to two seconds are added to each pause."""
     source, pauses, real_sleep = Scripted([Fetched(())]), list[float](), asyncio.sleep
 
-    async def no_sleep(seconds: float) -> None:
+    async def no_sleep(_feed: PriceFeed, seconds: float) -> None:
         pauses.append(seconds)
         await real_sleep(0.0)
 
-    monkeypatch.setattr(asyncio, "sleep", no_sleep)
+    monkeypatch.setattr(PriceFeed, "_sleep", no_sleep)
     task = asyncio.create_task(PriceFeed(source, 900.0, utc=lambda: here.utc_s).run())
     while len(pauses) < 50:
         await real_sleep(0.0)
     task.cancel()
     assert all(60.0 <= pause <= 62.0 for pause in pauses)
     assert max(pauses) - min(pauses) > 1.0
+
+
+@pytest.mark.parametrize("jump_s", [4 * 86_400.0, -3600.0])
+async def test_a_clock_that_is_put_right_ends_the_pause(
+    here: Here, monkeypatch: pytest.MonkeyPatch, jump_s: float
+) -> None:
+    """After a boot without a clock, the prices of the right time are not waited for until the old pause is over."""
+    monkeypatch.setattr(module, "NAP_S", 0.01)
+    source = Scripted([Fetched((slot(),), pause_s=3600.0)] * 3)
+    feed = PriceFeed(source, 0.0, utc=lambda: here.utc_s, monotonic=time.monotonic, jitter_s=0.0)
+    task = asyncio.create_task(feed.run())
+    await asyncio.sleep(0.1)
+    assert source.asked == 1
+    here.utc_s += jump_s
+    async with asyncio.timeout(5):
+        while source.asked < 2:
+            await asyncio.sleep(0.01)
+    task.cancel()
+
+
+@pytest.mark.parametrize("wrong", [{"start_utc_s": -1e299}, {"end_utc_s": 1e299}, {"export_value_c": 1e300}])
+async def test_a_damaged_file_of_prices_is_kept_aside(here: Here, tmp_path: Path, wrong: dict[str, float]) -> None:
+    await here.feed(Fetched((slot(),)), kept=stored(tmp_path)).update()
+    path = tmp_path / "prices.json"
+    document = json.loads(path.read_text())
+    document["slots"][0] |= wrong
+    path.write_text(json.dumps(document))
+    assert here.feed(DOWN, kept=stored(tmp_path)).state().export_value_c is None
+    assert path.with_suffix(".damaged").exists()

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, PriceSlot, PriceState
+from app.model import DeviceAuthError, DeviceError, DeviceUnavailable, PriceSlot, PriceState
 from app.prices import web as prices_web
 from app.prices.feed import PriceFeed
 from app.prices.http_json import HttpJsonPrice, HttpJsonPriceConfig
@@ -207,7 +207,7 @@ class TestManyPrices:
             ({"prices": [{"from": NOW_S, "cost": 1}]}, "one of them: nothing at $.price"),
             ({"prices": [{"at": NOW_S, "price": 1}]}, "one of them: nothing at $.from"),
             ({"prices": [{"from": "2027-01-15 09:00", "price": 1}]}, "no ISO time with a time zone"),
-            ({"prices": [0] * (MOST_ENTRIES + 1)}, "more than 1000 are not read"),
+            ({"prices": [0] * (MOST_ENTRIES + 1)}, "more than 500 are not read"),
         ],
     )
     def test_a_list_without_any_price_is_named(self, document: Any, text: str) -> None:
@@ -356,7 +356,7 @@ class TestOverHttp:
     @pytest.mark.parametrize(
         ("status", "answer", "kind", "text"),
         [
-            (404, {}, DeviceDataError, "does not know what is asked for (HTTP 404): check price.url"),
+            (404, {}, DeviceUnavailable, "does not know what is asked for (HTTP 404): check price.url"),
             (429, {}, DeviceUnavailable, "too many requests (HTTP 429)"),
             (500, {}, DeviceUnavailable, "answers HTTP 500"),
             (302, {}, DeviceUnavailable, "answers HTTP 302"),

@@ -176,6 +176,17 @@ async def test_nonsense_is_named_and_the_last_price_stays(mosquitto: Mosquitto, 
         assert len(fault) < 200
 
 
+async def test_after_nonsense_it_listens_on_at_once(mosquitto: Mosquitto) -> None:
+    """A home automation that starts says "unavailable" a few times; the price that follows may cost."""
+    async with listening(mosquitto, valid_s=86_400) as place:
+        assert await place.hears("10") == (10.0, False)
+        for _ in range(5):
+            fetching = asyncio.create_task(place.feed.update())
+            await place.publish("unavailable")
+            assert await asyncio.wait_for(fetching, 5) < 1.0
+        assert await place.hears("-20") == (-20.0, False)
+
+
 async def test_bytes_that_are_no_text_are_named(mosquitto: Mosquitto) -> None:
     async with listening(mosquitto) as place:
         place.source._take(Message(TOPIC, b"\xff\xfe\x00", retain=False))

@@ -144,6 +144,7 @@ def test_on_a_day_without_news_it_asks_at_most_sixty_times() -> None:
         pauses.add(pause_s := day_ahead_pause_s(now_s, known))
         now_s, asked = now_s + pause_s, asked + 1
     assert (asked, pauses) == (60, {900.0, 3600.0})
+    assert day_ahead_pause_s(at("2026-07-02T00:05"), known) == 900.0, "and no price is left: today's are late"
     known.merge([PriceSlot(at("2026-07-01T22:00"), at("2026-07-02T22:00"), 1.0, None, confirmed=True)], now_s)
     assert {day_ahead_pause_s(at("2026-07-01T12:00") + hours * HOUR_S, known) for hours in range(20)} == {3600.0}
 

@@ -72,10 +72,10 @@ def test_the_last_price_serves_a_while_as_an_estimate_with_a_fault() -> None:
     table = known(slot(0, 5, 1.0, confirmed=True))
     state = table.at(T_S + 600.0)
     assert (state.export_value_c, state.import_price_c, state.estimated) == (1.0, 21.0, True)
-    assert state.fault == "Amber's last price ended at 00:05 UTC"
+    assert state.fault == "Amber's last price ended at 2026-01-01 00:05 UTC"
     assert worth(table, 20) == (1.0, True)
     over = table.at(T_S + 1200.001)
-    assert (over.export_value_c, over.fault) == (None, "Amber's last price ended at 00:05 UTC")
+    assert (over.export_value_c, over.fault) == (None, "Amber's last price ended at 2026-01-01 00:05 UTC")
     assert worth(known(slot(0, 5, 1.0, confirmed=True), stale_s=0.0), 5.001) == (None, True)
 
 

@@ -111,7 +111,8 @@ function showControls() {
     button.setAttribute("aria-checked", String(on));
     button.disabled = byId("target").disabled = false;
   }
-  text("switch-text", on ? "On: export is held back" : "Paused: the inverters run free");
+  const held = status.price ? "On: the price decides" : "On: export is held back";
+  text("switch-text", on ? held : "Paused: the inverters run free");
   if (!dirty) byId("target").value = status.target_point_w;
   byId("save").disabled = busy || !dirty;
 }

@@ -6,7 +6,7 @@ import { PriceChart, cents } from "./pricechart.js";
 
 const FRESH_S = 300; // prices ahead change without a change of the price now
 const RETRY_S = 10;
-const MODES = { limit: ["Holding the target", "calm"], open: ["Exporting", "good"], shutdown: ["Shut down", "warn"] };
+const MODES = { limit: ["Holding the target", "calm"], open: ["Export allowed", "good"], shutdown: ["Shut down", "warn"] };
 const AUTOMATIC = { true: "The price decides.", false: "The target is held, as always." };
 const byId = (id) => document.getElementById(id);
 
@@ -17,12 +17,17 @@ export class Price {
   #shown = "";
   #askAfter = 0;
   #busy = false;
+  #decided = "null";
   #chart = new PriceChart(byId("price-chart"));
 
   constructor() {
     for (const button of document.querySelectorAll("[data-override]")) {
       button.addEventListener("click", () => this.#decide(button.dataset.override));
     }
+    byId("override-for").addEventListener("change", () => {
+      const override = this.#status && this.#override();
+      if (override) this.#decide(override.mode);
+    });
     byId("override-cancel").addEventListener("click", () => {
       byId("override-auto").focus(); // the button that has the focus is about to go
       this.#decide("auto");
@@ -68,6 +73,9 @@ export class Price {
 
   #renderOverride() {
     const override = this.#override();
+    const decided = JSON.stringify(override);
+    if (decided !== this.#decided) text("override-message", ""); // what was said of it is no longer so
+    this.#decided = decided;
     const priced = Boolean(this.#status.price);
     const mode = override?.mode ?? "auto";
     for (const button of document.querySelectorAll("[data-override]")) {
@@ -95,6 +103,7 @@ export class Price {
     try {
       const { override } = await change(mode === "auto" ? { mode } : { mode, ...until }, "api/override");
       this.#status.override = override;
+      this.#decided = JSON.stringify(override);
       const done = override ? `${MODES[override.mode][0]} until ${clock(override.until_utc)}.` : AUTOMATIC[Boolean(this.#status.price)];
       text("override-message", done).dataset.tone = "good";
       this.#renderOverride();
@@ -140,7 +149,7 @@ function renderLedger(ledger, priced) {
   text("held", roughly(ledger.today.curtailed_wh)).title = ledger.method;
   if (!priced) return;
   text("ledger-since", `Since ${date(ledger.since_utc)}`);
-  text("ledger-method", ledger.method ? `Held back is an estimate: ${ledger.method}` : "");
+  text("ledger-method", ledger.method);
   for (const when of ["today", "total"]) {
     const account = ledger[when];
     fill(`${when}-import`, energy(account.import_wh));
@@ -158,7 +167,7 @@ function fill(id, ...parts) {
 }
 
 function worth(gained, value, currency) {
-  if (!known(value) || !currency) return "";
+  if (!known(value) || !currency || Math.abs(value) < 0.5) return "";
   return `${value < 0 ? "cost" : gained} ${money(Math.abs(value), currency)}`;
 }
 

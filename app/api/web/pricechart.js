@@ -67,7 +67,7 @@ export class PriceChart {
       cursor: { drag: { x: false, y: false }, y: false, points: { show: false } },
       scales: { x: { range: () => [this.#range.from, this.#range.to] }, y: { range: () => [this.#range.low, this.#range.high] } },
       axes: [
-        { ...axis, size: 30, space: 58, values: (_plot, splits) => splits.map(tick) },
+        { ...axis, size: 30, space: 78, values: (_plot, splits) => splits.map(tick) },
         { ...axis, size: 52, space: 34, values: (_plot, splits) => splits.map(signed) },
       ],
       series: [{}, { paths: () => null, points: { show: false } }],

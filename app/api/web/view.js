@@ -8,7 +8,7 @@ const STALLED_S = 5;
 const MODES = {
   starting: ["Starting", "calm", "Getting to know the plant."],
   limit: ["Limiting", "good", "The inverters follow what the house takes."],
-  open: ["Open", "good", "Export pays: the inverters may run up to the cap."],
+  open: ["Open", "good", "Export is allowed: the inverters run free."],
   shutdown: ["Closed", "warn", "Export costs money: the inverters are closed."],
   paused: ["Paused", "warn", "The inverters run free; the house may export."],
   hold: ["Holding", "warn", "The meter is late: limits are not raised."],
@@ -18,7 +18,7 @@ const MODES = {
 };
 const BY_HAND = {
   limit: "Somebody chose to hold the target for a while.",
-  open: "Somebody chose to export for a while: the inverters may run up to the cap.",
+  open: "Somebody chose to export for a while: the inverters run free.",
 };
 
 /** Show a status; ``elapsed`` seconds have passed since it came. */
@@ -39,7 +39,9 @@ function renderHeader(status) {
   text("site", status.site);
   text("version", `Version ${status.version}`);
   text("mode", name).dataset.tone = tone;
-  text("mode-text", status.gate?.by_hand && mode === status.gate.mode ? BY_HAND[mode] : meaning);
+  const said = status.gate?.by_hand && mode === status.gate.mode ? BY_HAND[mode] : meaning;
+  const capped = (mode === "open" || mode === "paused") && known(status.target_w);
+  text("mode-text", capped ? said.replace("run free", "run up to the grid operator's cap") : said);
   text("reason", status.reason.charAt(0).toUpperCase() + status.reason.slice(1));
   document.getElementById("dry-run").hidden = !status.dry_run;
 }

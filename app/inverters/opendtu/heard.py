@@ -112,7 +112,7 @@ class Heard:
             resets=self.resets,
             radio=_radio(config.serial),
             phase=config.phase,
-            note="switched off: the house takes too little" if self.power_on is False else None,
+            note="switched off by this controller" if self.power_on is False else None,
             power_on=self.power_on,
             powered_at_s=self.powered_at_s,
             foreign=self.commands.foreign,
