@@ -27,13 +27,23 @@ def section(url: str, **more: Any) -> dict[str, Any]:
     } | more  # fmt: skip
 
 
-def day(begin_s: float, *prices: tuple[float, float], length_s: float = 30.0) -> list[dict[str, Any]]:
-    """Prices one after the other; the last one holds for an hour."""
-    starts = [begin_s + index * length_s for index in range(len(prices))] + [begin_s + 3600.0]
-    return [entry(start, end, *price) for start, end, price in zip(starts, starts[1:], prices, strict=False)]
+class Prices:
+    """What the service says: the price of now, and those before it."""
+
+    def __init__(self, service: FakePrices, *price: float) -> None:
+        self._service, self._changes = service, list[tuple[float, float, float]]()
+        self.change(*price)
+
+    def change(self, export_c: float, import_c: float) -> None:
+        """From now on, for an hour; it is asked for within 10 s."""
+        self._changes.append((time.time() - 1.0, export_c, import_c))
+        ends = [change[0] for change in self._changes[1:]] + [time.time() + 3600.0]
+        self._service.script = [
+            entry(start, end, *price) for (start, *price), end in zip(self._changes, ends, strict=True)
+        ]
 
 
-async def exporting(place: Installation, cap_w: float, timeout_s: float = 25.0) -> None:
+async def exporting(place: Installation, cap_w: float, timeout_s: float = 45.0) -> None:
     """Wait until the true grid power has been at the cap for some seconds."""
     since_s = [place.house.now_s]
 
@@ -51,19 +61,20 @@ async def test_the_gate_opens_and_closes_and_the_grid_and_the_page_follow(
     place, status_file = installation, tmp_path / "status"
     place.house.sun_override = FULL_SUN
     async with FakePrices(SunConfig()) as prices:
-        prices.script = day(time.time() - 5.0, (-3.0, 20.0), (7.5, 30.0), (-2.0, 15.0))
+        price = Prices(prices, -3.0, 20.0)
         hook = {"status_file": str(status_file), "command": ["/bin/sh", "-c", f"env > {tmp_path}/env"]}
         place.configure(control={"export_limit_w": CAP_W}, price=section(prices.url, on_change=hook))
         await place.app.start()
         page = await browser.new_page()
         await place.app.when(lambda seen: seen["mode"] == "limit" and seen["price"]["export_value_c"] == -3.0)
-        await held(place, 20.0)
+        await held(place)
         assert status_file.read_text().strip() == "zero"
         await page.goto(place.app.url)
         await expect(page.locator("#price-card")).to_be_visible()
         await expect(page.locator("#gate")).to_have_text("Holding the target")
 
-        seen = await place.app.when(lambda seen: seen["gate"]["mode"] == "open", 50.0)
+        price.change(7.5, 30.0)
+        seen = await place.app.when(lambda seen: seen["gate"]["mode"] == "open")
         assert (seen["price"]["export_value_c"], seen["price"]["currency"]) == (7.5, "EUR")
         await exporting(place, CAP_W)
         await expect(page.locator("#gate")).to_have_text("Export allowed")
@@ -71,8 +82,9 @@ async def test_the_gate_opens_and_closes_and_the_grid_and_the_page_follow(
         assert status_file.read_text().strip() == "normal"
         assert "ZERO_EXPORT_MODE=open" in (tmp_path / "env").read_text()
 
-        await place.app.when(lambda seen: seen["gate"]["mode"] == "limit", 50.0)
-        await held(place, 20.0)
+        price.change(-2.0, 15.0)
+        await place.app.when(lambda seen: seen["gate"]["mode"] == "limit")
+        await held(place)
         await expect(page.locator("#gate")).to_have_text("Holding the target")
         seen = await place.app.status()
         assert seen["ledger"]["today"]["export_wh"] > 0.5
@@ -87,10 +99,10 @@ async def test_people_decide_for_a_while_and_fail_safe_comes_first(installation:
     place = installation
     place.house.sun_override = FULL_SUN
     async with FakePrices(SunConfig()) as prices:
-        prices.script = day(time.time() - 5.0, (-3.0, 20.0))
+        Prices(prices, -3.0, 20.0)
         place.configure(control={"export_limit_w": CAP_W}, price=section(prices.url))
         await place.app.start()
-        await held(place, 50.0)
+        await held(place)
         code, answer = await place.app.ask("PUT", "/api/override", json={"mode": "open", "minutes": 5})
         assert (code, answer["override"]["mode"]) == (200, "open")
         await exporting(place, CAP_W)
@@ -104,14 +116,14 @@ async def test_people_decide_for_a_while_and_fail_safe_comes_first(installation:
         await exporting(place, CAP_W, 40.0)
         await place.publish("zeropower/set/override", "auto", retain=True)
         await place.app.when(lambda seen: seen["override"] is None and seen["gate"]["mode"] == "limit")
-        await held(place, 20.0)
+        await held(place)
         assert await place.retained("zeropower/set/override") is None
 
 
 async def test_a_restart_without_the_service_is_no_gap(installation: Installation) -> None:
     place = installation
     async with FakePrices(SunConfig()) as prices:
-        prices.script = day(time.time() - 5.0, (9.0, 30.0))
+        Prices(prices, 9.0, 30.0)
         place.configure(control={"export_limit_w": CAP_W}, price=section(prices.url))
         await place.app.start()
         await place.app.when(lambda seen: seen["mode"] == "open")

@@ -76,6 +76,7 @@ async def test_our_limits_and_switches_come_back_and_are_ours(mosquitto: Mosquit
 async def test_a_second_controller_is_noticed_by_both(mosquitto: Mosquitto) -> None:
     async with rig_at(mosquitto.port) as one, rig_at(mosquitto.port, name="other") as other:
         await one.limit(400.0)
+        await asyncio.sleep(0.3)  # it is with the other one, too
         await other.limit(500.0)
         await until(lambda: one.state.foreign == "limit_nonpersistent_absolute: 500.0", 1.0)
         assert other.state.foreign is None, "it came second, and heard nothing yet"
