@@ -39,6 +39,11 @@ def _one_line(value: str) -> str:
 HeaderText = Annotated[str, AfterValidator(_one_line)]
 
 
+def basic_login(username: str, password: str) -> str:
+    """The value of an Authorization header for HTTP Basic."""
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
 class Endpoint(Section):
     """A URL and the login there."""
 
@@ -55,6 +60,5 @@ class Endpoint(Section):
         if self.bearer_token:
             headers["Authorization"] = f"Bearer {self.bearer_token}"
         elif self.username:
-            login = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
-            headers["Authorization"] = f"Basic {login}"
+            headers["Authorization"] = basic_login(self.username, self.password)
         return headers

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+
+from app.files import put_aside, replace_file
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +36,8 @@ class Kept(Generic[T]):
         except FileNotFoundError:
             return self._nothing
         except (OSError, ValidationError) as error:
-            kept = self._path.with_suffix(".damaged")
             why = "it is no such file" if isinstance(error, ValidationError) else error.strerror
-            log.warning("cannot read %s (%s); starting anew, the file is kept as %s", self._path, why, kept.name)
-            try:
-                os.replace(self._path, kept)
-            except OSError:
-                log.warning("cannot keep %s", kept)
+            put_aside(self._path, why, "starting anew")
             return self._nothing
 
     async def run(self, value: Callable[[], T]) -> None:
@@ -58,14 +54,8 @@ class Kept(Generic[T]):
                 await asyncio.to_thread(self._write, content)
 
     def _write(self, content: bytes) -> None:
-        temporary = self._path.with_suffix(".tmp")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._path)
+            replace_file(self._path, content)
         except OSError as error:
             if not self._failing:
                 log.error("cannot save the %s to %s: %s; trying again", self._what, self._path, error.strerror)

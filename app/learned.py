@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.control.deadtime import DeadTime
+from app.files import put_aside, replace_file
 
 log = logging.getLogger(__name__)
 
@@ -84,14 +84,8 @@ class LearnedStore:
     def save(self) -> None:
         """Write the file; a failure is logged, and what was learned is learned again next time."""
         content = {serial: asdict(learned) for serial, learned in self._saved.items()}
-        temporary = self._path.with_suffix(".tmp")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._path)
+            replace_file(self._path, json.dumps(content, indent=1).encode())
         except OSError as error:
             log.error("cannot save what was learned to %s: %s", self._path, error)
 
@@ -108,20 +102,12 @@ class LearnedStore:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            self._put_aside(error)
+            put_aside(self._path, error, "learning anew")
             return {}
         found = {serial: _learned(entry) for serial, entry in stored.items()}
         for serial in [serial for serial, learned in found.items() if learned is None]:
             log.warning("ignoring what %s says about %r", self._path, serial)
         return {serial: learned for serial, learned in found.items() if learned is not None}
-
-    def _put_aside(self, error: Exception) -> None:
-        kept = self._path.with_suffix(".damaged")
-        log.warning("cannot read %s (%s); learning anew, the file is kept as %s", self._path, error, kept.name)
-        try:
-            os.replace(self._path, kept)
-        except OSError:
-            log.warning("cannot keep %s", kept)
 
 
 def _learned(entry: Any) -> Learned | None:

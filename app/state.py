@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from app.control.gate import active
+from app.files import put_aside, replace_file
 from app.model import Mode, Override, Settings
 
 log = logging.getLogger(__name__)
@@ -76,17 +76,7 @@ class SettingsStore:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            kept = self._path.with_suffix(".damaged")
-            log.warning(
-                "cannot read %s (%s); starting from the configuration, the file is kept as %s",
-                self._path,
-                error,
-                kept.name,
-            )
-            try:
-                os.replace(self._path, kept)
-            except OSError:
-                log.warning("cannot keep %s", kept)
+            put_aside(self._path, error, "starting from the configuration")
             return {}
 
     def _write(self) -> None:
@@ -95,14 +85,8 @@ class SettingsStore:
             "configured": asdict(self._configured),
             "signing_key": self.signing_key.hex(),
         }
-        temporary = self._path.with_suffix(".tmp")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._path)
+            replace_file(self._path, json.dumps(content, indent=1).encode(), mode=0o600)
         except OSError as error:
             log.error("cannot save settings to %s: %s; changes last until the next restart", self._path, error)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import math
 from collections.abc import Awaitable, Callable
@@ -75,11 +74,6 @@ def when_new(emit: Emit, interval_s: float) -> Emit:
         emit(outcome)
 
     return maybe
-
-
-def basic_login(username: str, password: str) -> str:
-    """The value of an Authorization header for HTTP Basic."""
-    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
 async def get_json(session: aiohttp.ClientSession, url: str, timeout_s: float, **request: Any) -> Any:

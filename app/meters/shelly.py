@@ -16,8 +16,9 @@ from typing import Any, Literal
 import aiohttp
 from pydantic import Field, field_validator
 
+from app.endpoint import basic_login
 from app.fields import Host
-from app.meters.base import Emit, Meter, PolledConfig, basic_login, get_json, optional, poll, watts, when_new
+from app.meters.base import Emit, Meter, PolledConfig, get_json, optional, poll, watts, when_new
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
 from app.redact import Redactor, secrets_of
 

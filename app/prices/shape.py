@@ -11,12 +11,11 @@ from pydantic import Field, model_validator
 
 from app.jsonpath import JsonPath, look_up
 from app.model import DeviceUnavailable, PriceSlot
-from app.prices.base import Currency, PriceSection
+from app.prices.base import EARLIEST_S, LATEST_S, Currency, PriceSection
 from app.prices.web import cents, utc_s
 
 MOST_ENTRIES = 500  # five days of quarter-hours; more would hold up the control loop
 SHORTEST_PAST_S = 60.0  # what lasted less is not remembered, else a restless price fills the memory
-UNIX_S = (1e9, 1e10)  # the years 2001 to 2286
 
 
 class Shape(PriceSection):
@@ -132,7 +131,7 @@ def _moment(item: Any, path: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         at_s = utc_s(value)
     else:
-        at_s = next((value / unit for unit in (1, 1000) if UNIX_S[0] * unit <= value < UNIX_S[1] * unit), None)
+        at_s = next((value / unit for unit in (1, 1000) if EARLIEST_S * unit <= value < LATEST_S * unit), None)
     if at_s is None:
         raise DeviceUnavailable(f"{path} is {_shown(value)}, no ISO time with a time zone and no Unix time")
     return at_s
