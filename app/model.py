@@ -458,7 +458,7 @@ class Account:
 
     ``earned_c``: by export, negative where it cost. ``curtailed_wh`` is estimated; ``uncertain_s``: for how long no
     estimate was possible while the inverters were held back. ``saved_c``: by holding them back, compared with letting
-    them feed in; negative where that would have paid.
+    them feed in; negative where that would have paid. ``pv_wh``: given by the inverters, AC.
     """
 
     import_wh: float = 0.0
@@ -467,11 +467,25 @@ class Account:
     uncertain_s: float = 0.0
     earned_c: float = 0.0
     saved_c: float = 0.0
+    pv_wh: float = 0.0
+
+    @property
+    def self_used_wh(self) -> float:
+        """What the house has used of the sun."""
+        return max(0.0, self.pv_wh - self.export_wh)
+
+    @property
+    def load_wh(self) -> float:
+        """What the house has used in all."""
+        return self.import_wh + self.self_used_wh
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The account of the local day ``date`` (ISO), and of all days since ``since_utc_s``."""
+    """The accounts of the local day ``date`` (ISO), of its month, and of all days since ``since_utc_s``.
+
+    ``day_utc_s``, ``month_utc_s``: when that day and that month began.
+    """
 
     currency: str
     method: str  # how curtailed energy is estimated, in plain words
@@ -479,6 +493,33 @@ class Ledger:
     since_utc_s: float
     today: Account = Account()
     total: Account = Account()
+    month: Account = Account()
+    day_utc_s: float | None = None
+    month_utc_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """How a store of telemetry stands. Counts are points since the start of the program.
+
+    ``written``: kept for good; ``pending``: waiting, since ``oldest_s`` seconds for the oldest (0: none waits);
+    ``dropped``: lost for want of room; ``refused``: the store cannot use them. ``spool_b`` of at most
+    ``spool_max_b`` wait on the disk; None for a store without a spool.
+    """
+
+    name: str
+    written: int = 0
+    pending: int = 0
+    dropped: int = 0
+    refused: int = 0
+    oldest_s: float = 0.0
+    spool_b: int | None = None
+    spool_max_b: int | None = None
+
+    @property
+    def spool_used_pct(self) -> float | None:
+        """How full the spool is."""
+        return 100.0 * self.spool_b / self.spool_max_b if self.spool_b is not None and self.spool_max_b else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -486,6 +527,7 @@ class Tick:
     """One turn of the loop. Telemetry, events, MQTT, metrics and log are projections of it.
 
     ``outside``: what is wrong outside the core (stores, evidence); `faults` are all. ``outlook`` is not recorded.
+    ``stores``: where telemetry goes, and how that stands.
     """
 
     snapshot: Snapshot
@@ -496,6 +538,7 @@ class Tick:
     outside: tuple[Fault, ...] = ()
     outlook: Outlook | None = None
     ledger: Ledger | None = None
+    stores: tuple[StoreState, ...] = ()
 
     @property
     def faults(self) -> tuple[Fault, ...]:

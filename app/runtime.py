@@ -197,7 +197,8 @@ class System:
         outside += self._pricing.faults()
         ledger = None if tick.dry_run else self._ledger.observe(tick.snapshot, tick.decision)
         outlook = self._pricing.observe(tick.snapshot, tick.decision)
-        return replace(tick, excursions=excursions, outside=outside, outlook=outlook, ledger=ledger)
+        stores = self._telemetry.stores()
+        return replace(tick, excursions=excursions, outside=outside, outlook=outlook, ledger=ledger, stores=stores)
 
     def freeze(self) -> Snapshot:
         """Everything the core may look at, as it is now."""

@@ -20,6 +20,7 @@ from app.model import (
     Panel,
     PriceState,
     Settings,
+    StoreState,
     Tick,
 )
 from app.telemetry.points import GATE_NUMBERS
@@ -90,6 +91,8 @@ def _samples(
         yield from _gate(tick.decision.gate)
     if tick.ledger is not None:
         yield from _ledger(tick.ledger.total)
+    for store in tick.stores:
+        yield from _store(store)
 
 
 def _site(tick: Tick, now_s: float) -> Iterator[Sample]:
@@ -204,10 +207,24 @@ def _gate(gate: Gate) -> Iterator[Sample]:
 def _ledger(account: Account) -> Iterator[Sample]:
     yield "import_joules_total", {}, account.import_wh * _JOULES_PER_WH
     yield "export_joules_total", {}, account.export_wh * _JOULES_PER_WH
+    yield "pv_joules_total", {}, account.pv_wh * _JOULES_PER_WH
+    yield "self_used_joules_total", {}, account.self_used_wh * _JOULES_PER_WH
+    yield "load_joules_total", {}, account.load_wh * _JOULES_PER_WH
     yield "curtailed_joules_total", {}, account.curtailed_wh * _JOULES_PER_WH
     yield "curtailed_unknown_seconds_total", {}, account.uncertain_s
     yield "export_earned_cents", {}, account.earned_c
     yield "gate_saved_cents", {}, account.saved_c
+
+
+def _store(store: StoreState) -> Iterator[Sample]:
+    labels = {"name": store.name}
+    yield "store_written_points_total", labels, store.written
+    yield "store_pending_points", labels, store.pending
+    yield "store_oldest_seconds", labels, store.oldest_s
+    yield "store_spool_bytes", labels, store.spool_b
+    yield "store_spool_used_ratio", labels, _times(store.spool_used_pct, 0.01)
+    yield "store_dropped_points_total", labels, store.dropped
+    yield "store_refused_points_total", labels, store.refused
 
 
 def _times(value: float | None, factor: float) -> float | None:

@@ -60,6 +60,7 @@ def _ledger() -> Json:
         date=TEXT | {"description": "the local day of today's account"},
         since_utc=optional("string", "when counting began; ISO 8601"),
         today=ref("Account"),
+        month=ref("Account"),
         total=ref("Account"),
     )
 
@@ -72,6 +73,9 @@ def _account() -> Json:
         uncertain_s=number("s held back without any estimate"),
         earned_c=number("by export, negative where it cost; hundredths of the currency"),
         saved_c=number("by holding back, negative where feeding in would have paid; hundredths of the currency"),
+        pv_wh=number("Wh of all inverters"),
+        self_used_wh=number("Wh of it that the house has used"),
+        load_wh=number("Wh that the house has used in all"),
     )
 
 

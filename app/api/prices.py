@@ -37,13 +37,14 @@ def override(settings: Settings) -> dict[str, Any] | None:
 
 
 def ledger(ledger: Ledger) -> dict[str, Any]:
-    """Energy and money, of today and of all days."""
+    """Energy and money, of today, of this month and of all days."""
     return {
         "currency": ledger.currency,
         "method": ledger.method,
         "date": ledger.date,
         "since_utc": iso(ledger.since_utc_s),
         "today": _account(ledger.today),
+        "month": _account(ledger.month),
         "total": _account(ledger.total),
     }
 
@@ -56,6 +57,9 @@ def _account(account: Account) -> dict[str, Any]:
         "uncertain_s": number(account.uncertain_s),
         "earned_c": number(account.earned_c),
         "saved_c": number(account.saved_c),
+        "pv_wh": number(account.pv_wh),
+        "self_used_wh": number(account.self_used_wh),
+        "load_wh": number(account.load_wh),
     }
 
 

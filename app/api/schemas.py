@@ -57,6 +57,17 @@ def schemas() -> dict[str, Json]:
             "additionalProperties": False,
         },
         "Fault": record(key=TEXT, text=TEXT, next_step=TEXT, since=optional("string", "ISO 8601, UTC")),
+        "Store": record(
+            name=TEXT,
+            written=number("points kept for good since the start"),
+            pending=number("points that wait"),
+            oldest_s=number("for how long the oldest of them has waited"),
+            dropped=number("points lost for want of room"),
+            refused=number("points that the store cannot use"),
+            spool_b=number("B that wait on the disk; null without a spool"),
+            spool_max_b=number("B that may wait there"),
+            spool_used_pct=number("how full it is"),
+        ),
         "Excursions": _excursions(),
         "Excursion": record(
             began=optional("string", "ISO 8601, UTC"), length_s=number("s"), worst_w=number("W beyond what is allowed")
@@ -94,6 +105,7 @@ def _status() -> Json:
         broker_connected=optional("boolean"),
         step_test=maybe("StepTest"),
         excursions=maybe("Excursions"),
+        stores=many(ref("Store")),
         faults=many(ref("Fault")),
         ages=ref("Ages"),
         site=TEXT,

@@ -21,6 +21,7 @@ from app.model import (
     Snapshot,
     StepResult,
     StepTestReport,
+    StoreState,
     Tick,
 )
 
@@ -56,6 +57,7 @@ def status(
         "broker_connected": snapshot.broker_connected if snapshot else None,
         "step_test": step_test(decision.step_test),
         "excursions": _excursions(tick.excursions) if tick and tick.excursions else None,
+        "stores": [_store(store) for store in tick.stores] if tick else [],
         "faults": [_fault(fault) for fault in all_faults(tick, now_s=now_s, extra=extra_faults)],
         "ages": _ages(snapshot, now_s),
         "site": site,
@@ -252,6 +254,20 @@ def step_result(result: StepResult) -> dict[str, Any]:
 
 def _fault(fault: Fault) -> dict[str, Any]:
     return {"key": fault.key, "text": fault.text, "next_step": fault.next_step, "since": iso(fault.since_utc_s)}
+
+
+def _store(store: StoreState) -> dict[str, Any]:
+    return {
+        "name": store.name,
+        "written": store.written,
+        "pending": store.pending,
+        "oldest_s": number(store.oldest_s),
+        "dropped": store.dropped,
+        "refused": store.refused,
+        "spool_b": store.spool_b,
+        "spool_max_b": store.spool_max_b,
+        "spool_used_pct": number(store.spool_used_pct),
+    }
 
 
 def _ages(snapshot: Snapshot | None, now_s: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.telemetry.points import MEASUREMENTS, RAW, SCHEMA, TEXT, Measurement, Point, Value
+from app.telemetry.points import LASTING, MEASUREMENTS, RAW, SCHEMA, TEXT, Measurement, Point, Value
 from app.telemetry.rollup import NAMES, Minute, Values
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class Database:
         name = measurement.name
         columns = [f"{tag} TEXT" for tag in ("site", *measurement.tags)]
         columns += [f"{field.name} {'TEXT' if field.unit == TEXT else 'REAL'}" for field in measurement.fields]
-        key = ", PRIMARY KEY (site, utc_ms)) WITHOUT ROWID" if name == "minute" else ")"
+        key = ", PRIMARY KEY (site, utc_ms)) WITHOUT ROWID" if name in LASTING else ")"
         self._connection.execute(
             f"CREATE TABLE IF NOT EXISTS {name} (utc_ms INTEGER NOT NULL, {', '.join(columns)}{key}"
         )
@@ -114,7 +114,7 @@ class Database:
         for column in columns:
             if column.split()[0] not in there:
                 self._connection.execute(f"ALTER TABLE {name} ADD COLUMN {column}")
-        if name != "minute":
+        if name not in LASTING:
             self._connection.execute(f"CREATE INDEX IF NOT EXISTS {name}_utc_ms ON {name} (utc_ms)")
 
 

@@ -22,10 +22,9 @@ from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 
 from app.config import InfluxConfig
-from app.model import Fault
+from app.model import Fault, StoreState
 from app.telemetry.buffer import Buffer
-from app.telemetry.points import Point
-from app.telemetry.sink import SinkStats
+from app.telemetry.points import LASTING, Point
 
 log = logging.getLogger(__name__)
 
@@ -151,8 +150,8 @@ class InfluxSink:
 
     def offer(self, points: Sequence[Point]) -> None:
         """Serialise points now, with their own time stamps; never blocks."""
-        self._raw.buffer.add(line(point) for point in points if point.measurement != "minute")
-        self._minutes.buffer.add(line(point) for point in points if point.measurement == "minute")
+        self._raw.buffer.add(line(point) for point in points if point.measurement not in LASTING)
+        self._minutes.buffer.add(line(point) for point in points if point.measurement in LASTING)
 
     async def run(self) -> None:
         """Write about once a second, for ever."""
@@ -178,10 +177,11 @@ class InfluxSink:
         return self._raw.fault or self._minutes.fault
 
     @property
-    def stats(self) -> SinkStats:
-        """Counts since the start."""
+    def stats(self) -> StoreState:
+        """How it stands."""
         lanes = (self._raw, self._minutes)
-        return SinkStats(
+        return StoreState(
+            self.name,
             written=sum(lane.written for lane in lanes),
             pending=sum(len(lane.buffer) for lane in lanes),
             dropped=sum(lane.buffer.dropped for lane in lanes),

@@ -267,17 +267,30 @@ FORECAST = (
     _field("import_price_c", "ct/kWh", "price of one imported kWh"),
     _field("confirmed", "", "1 where the price is final, 0 for an estimate or a forecast"),
 )
+ACCOUNT = (
+    _field("import_wh", "Wh", "imported energy"),
+    _field("export_wh", "Wh", "exported energy"),
+    _field("pv_wh", "Wh", "energy of all inverters"),
+    _field("self_used_wh", "Wh", "of it what the house has used"),
+    _field("load_wh", "Wh", "energy of the household"),
+    _field("curtailed_wh", "Wh", "energy that the sun would have given, estimated"),
+    _field("uncertain_s", "s", "time held back without any estimate"),
+    _field("earned_c", "ct", "earned by export, negative where it cost"),
+    _field("saved_c", "ct", "saved by holding back, negative where feeding in would have paid"),
+)
 LEDGER = tuple(
-    _field(f"{span}_{name}", unit, f"{about}, {words}", f"{span}.{name}")
-    for span, words in (("today", "today"), ("total", "since counting began"))
-    for name, unit, about in (
-        ("import_wh", "Wh", "imported energy"),
-        ("export_wh", "Wh", "exported energy"),
-        ("curtailed_wh", "Wh", "energy that the sun would have given, estimated"),
-        ("uncertain_s", "s", "time held back without any estimate"),
-        ("earned_c", "ct", "earned by export, negative where it cost"),
-        ("saved_c", "ct", "saved by holding back, negative where feeding in would have paid"),
-    )
+    _field(f"{span}_{field.name}", field.unit, f"{field.about}, {words}", f"{span}.{field.name}")
+    for span, words in (("today", "today"), ("month", "this month"), ("total", "since counting began"))
+    for field in ACCOUNT
+)
+STORE = (
+    _field("written", "", "points kept for good since the start"),
+    _field("pending", "", "points that wait"),
+    _field("oldest_s", "s", "for how long the oldest of them has waited"),
+    _field("spool_b", "B", "what waits on the disk"),
+    _field("spool_used_pct", "%", "the same in percent of what may wait there"),
+    _field("dropped", "", "points lost for want of room since the start"),
+    _field("refused", "", "points that the store cannot use, since the start"),
 )
 EVENT = (
     _field("kind", TEXT, "mode, settings, fault, fault_cleared or excursion"),
@@ -328,8 +341,12 @@ SCHEMA = (
         FORECAST,
     ),
     Measurement("ledger", "Energy and money at the grid: one point a minute.", (), LEDGER),
+    Measurement("store", "Each store of telemetry: one point a minute.", ("name",), STORE),
     Measurement("event", "What changed: mode, settings and faults; and each excursion when it is over.", (), EVENT),
     Measurement("minute", "The minute that starts at the time stamp, kept for good. Gaps are not filled.", (), MINUTE),
+    Measurement("day", "The local day that starts at the time stamp, so far; kept for good.", (), ACCOUNT),
+    Measurement("month", "The local month that starts at the time stamp, so far; kept for good.", (), ACCOUNT),
 )
 MEASUREMENTS = {measurement.name: measurement for measurement in SCHEMA}
-RAW = tuple(measurement for measurement in SCHEMA if measurement.name != "minute")
+LASTING = frozenset(("minute", "day", "month"))  # kept for good; a later point takes the place of one at its time
+RAW = tuple(measurement for measurement in SCHEMA if measurement.name not in LASTING)

@@ -57,6 +57,7 @@ class Projector:
     def points(self, tick: Tick) -> list[Point]:
         """What this tick adds."""
         found = [*self._grid(tick), *self._control(tick), *self._price(tick), *self._ledger(tick), *self._events(tick)]
+        found += self._stores(tick)
         for inverter in tick.snapshot.inverters:
             found += self._inverter(inverter, tick)
         for gateway in tick.snapshot.gateways:
@@ -110,7 +111,24 @@ class Projector:
         ledger = tick.ledger
         if ledger is None or not self._memory.due(("ledger",), None, tick.snapshot.now_s, HEARTBEAT_S):
             return []
-        return self._point("ledger", points.LEDGER, ledger, tick.snapshot.utc_s)
+        found = self._point("ledger", points.LEDGER, ledger, tick.snapshot.utc_s)
+        for name, account, began_s in (
+            ("day", ledger.today, ledger.day_utc_s),
+            ("month", ledger.month, ledger.month_utc_s),
+        ):
+            if began_s is not None:
+                found += self._point(name, points.ACCOUNT, account, began_s)
+        return found
+
+    def _stores(self, tick: Tick) -> list[Point]:
+        if not self._memory.due(("stores",), None, tick.snapshot.now_s, HEARTBEAT_S):
+            return []
+        utc_s = tick.snapshot.utc_s
+        return [
+            point
+            for store in tick.stores
+            for point in self._point("store", points.STORE, store, utc_s, {"name": store.name})
+        ]
 
     def _inverter(self, state: InverterState, tick: Tick) -> list[Point]:
         """What the inverter measured, when it answered; and limits and state, when they changed."""

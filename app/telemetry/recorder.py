@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 from app.config import Config
 from app.hub import Hub, Subscription
-from app.model import Fault, Settings, Tick
+from app.model import Fault, Settings, StoreState, Tick
 from app.state import SettingsStore
 from app.telemetry.history import History
 from app.telemetry.projector import Projector
 from app.telemetry.rollup import Rollup
-from app.telemetry.sink import Sink, SinkStats
+from app.telemetry.sink import Sink
 from app.telemetry.sqlite import SqliteSink
 
 log = logging.getLogger(__name__)
@@ -72,9 +72,9 @@ class Telemetry:
         """What keeps telemetry from being stored now."""
         return tuple(fault for sink in self._sinks if (fault := sink.fault()) is not None)
 
-    def stats(self) -> dict[str, SinkStats]:
-        """Counts of each store since the start, by its name."""
-        return {sink.name: sink.stats for sink in self._sinks}
+    def stores(self) -> tuple[StoreState, ...]:
+        """How each store stands."""
+        return tuple(sink.stats for sink in self._sinks)
 
     async def _restore(self) -> None:
         """Go on where the last run of the program ended; once, since this run knows better afterwards."""

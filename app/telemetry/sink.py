@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from app.model import Fault
+from app.model import Fault, StoreState
 from app.telemetry.points import Point
-
-
-@dataclass(frozen=True, slots=True)
-class SinkStats:
-    """Points taken since the start: kept for good, still waiting, lost because there was no room or no use."""
-
-    written: int = 0
-    pending: int = 0
-    dropped: int = 0
-    refused: int = 0
 
 
 class Sink(Protocol):
@@ -38,5 +27,5 @@ class Sink(Protocol):
         """What is wrong now."""
 
     @property
-    def stats(self) -> SinkStats:
-        """Counts since the start."""
+    def stats(self) -> StoreState:
+        """How it stands."""

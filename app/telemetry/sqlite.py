@@ -12,12 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from app.model import Fault
+from app.model import Fault, StoreState
 from app.telemetry.buffer import Buffer
 from app.telemetry.database import Database, Row, is_damage, set_aside
-from app.telemetry.points import Point
+from app.telemetry.points import LASTING, Point
 from app.telemetry.rollup import Minute
-from app.telemetry.sink import SinkStats
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ class SqliteSink:
 
     def offer(self, points: Sequence[Point]) -> None:
         """Take points; never blocks."""
-        self._buffer.add(point for point in points if self._raw or point.measurement == "minute")
+        self._buffer.add(point for point in points if self._raw or point.measurement in LASTING)
 
     async def run(self) -> None:
         """Write every few seconds, for ever; less often while the file cannot be written."""
@@ -80,9 +79,9 @@ class SqliteSink:
         return self._fault
 
     @property
-    def stats(self) -> SinkStats:
-        """Counts since the start."""
-        return SinkStats(written=self._written, pending=len(self._buffer), dropped=self._buffer.dropped)
+    def stats(self) -> StoreState:
+        """How it stands."""
+        return StoreState(self.name, written=self._written, pending=len(self._buffer), dropped=self._buffer.dropped)
 
     async def rows(self, site: str, since_utc_s: float, step_s: int) -> list[Row]:
         """Stored mean powers, oldest first; none where the file cannot be read."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from app.api.families import FAMILIES
 from app.api.metrics import PREFIX, metrics
-from app.model import Ac, Account, GatewayState, MeterState, Panel, Phase, PriceState, Reading, Settings, Tick
+from app.model import Ac, GatewayState, MeterState, Panel, Phase, PriceState, Reading, Settings, StoreState, Tick
+from app.telemetry.points import ACCOUNT as ACCOUNT_FIELDS
 from app.telemetry.points import RAW, TEXT
 
 from .conftest import House
@@ -128,7 +129,9 @@ ELSEWHERE = {
     "control.commands",  # counted between two points, which one tick does not tell
     "price.gate_number",  # price_gate, with a label
     *(f"forecast.{name}" for name in ("export_value_c", "import_price_c", "confirmed")),  # not of now
-    *(f"ledger.today_{item.name}" for item in fields(Account)),  # what the totals grow by
+    *(
+        f"ledger.{span}_{item.name}" for span in ("today", "month") for item in ACCOUNT_FIELDS
+    ),  # what the totals grow by
     "event.length_s",  # an event is no state
     "event.worst_w",
 }
@@ -162,6 +165,7 @@ def test_every_metric_can_appear() -> None:
         excursions=ACCOUNT,
         gate=GATE,
         ledger=LEDGER,
+        stores=(StoreState("influxdb", spool_b=1, spool_max_b=2),),
     )
     shown = {series.partition("{")[0] for series in exposed(full, None, opendtu=1)}
     assert shown == {PREFIX + family.name for family in FAMILIES}

@@ -25,6 +25,7 @@ from app.model import (
     Reading,
     Settings,
     Snapshot,
+    StoreState,
     Tick,
 )
 
@@ -79,6 +80,7 @@ def make_tick(
     outside: tuple[Fault, ...] = (),
     outlook: Outlook | None = None,
     ledger: Ledger | None = None,
+    stores: tuple[StoreState, ...] = (),
     **decision: Any,
 ) -> Tick:
     inverters = (make_inverter(),) if inverters is None else inverters
@@ -100,7 +102,7 @@ def make_tick(
     }
     snapshot = Snapshot(now_s, utc_s, meter, inverters, settings or Settings(), price, gateways)
     decided = Decision(**(values | decision))
-    told = {"excursions": excursions, "outside": outside, "outlook": outlook, "ledger": ledger}
+    told = {"excursions": excursions, "outside": outside, "outlook": outlook, "ledger": ledger, "stores": stores}
     return Tick(snapshot, decided, dry_run=dry_run, step_s=0.0004, **told)  # type: ignore[arg-type]
 
 

@@ -25,12 +25,23 @@ from app.model import (
     Reading,
     Settings,
     Snapshot,
+    StoreState,
     Tick,
 )
 
 UTC_S = 1_750_000_040.0  # 20 s into a minute
 OUTLOOK = Outlook((PriceSlot(UTC_S - 40.0, UTC_S + 260.0, 4.5, 32.0, confirmed=True),), ((UTC_S, Mode.OPEN),))
-LEDGER = Ledger("AUD", "what the sun gave before", "2025-06-15", UTC_S, Account(1.0, 2.0, 3.0, 4.0, 5.0, 6.0))
+TODAY = Account(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
+LEDGER = Ledger(
+    "AUD",
+    "what the sun gave before",
+    "2025-06-15",
+    UTC_S,
+    TODAY,
+    day_utc_s=UTC_S - 40.0,
+    month_utc_s=UTC_S - 1_209_640.0,
+)
+STORES = (StoreState("influxdb", 1000, 20, 1, 2, 3.5, 4096, 268_435_456),)
 EAST, WEST = "116180400001", "116180400002"
 
 
@@ -94,7 +105,11 @@ def make_tick(at_s: float = 0.0, **changes: Any) -> Tick:
         "dead_times": ((EAST, 1.4), (WEST, 3.1)),
         "gate": Gate(Mode.OPEN, "export earns 4.5 c/kWh", UTC_S),
     }
-    told = {"outlook": changes.pop("outlook", OUTLOOK), "ledger": changes.pop("ledger", LEDGER)}
+    told = {
+        "outlook": changes.pop("outlook", OUTLOOK),
+        "ledger": changes.pop("ledger", LEDGER),
+        "stores": changes.pop("stores", STORES),
+    }
     decision = Decision(grid_w=grid_w, **{**decided, **changes})
     return Tick(snapshot, decision, dry_run=dry_run, step_s=step_s, excursions=excursions, outside=outside, **told)
 
