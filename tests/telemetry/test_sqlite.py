@@ -98,7 +98,7 @@ async def test_a_minute_written_again_replaces_itself(path: Path) -> None:
     async with running(SqliteSink(path, raw=False, flush_s=0.01)) as sink:
         sink.offer(points())
         sink.offer(points())
-        await until(lambda: sink.stats.written == 6  # the minute, its day and its month, twice)
+        await until(lambda: sink.stats.written == 6)  # the minute, its day and its month, twice
     assert query(path, "SELECT count(*) FROM minute") == [(1,)]
 
 
