@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 VICTORIA = shutil.which("victoria-metrics")
 CHROMIUM = "/usr/bin/chromium"
@@ -30,14 +30,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+PATIENCE = 3.0  # tests run side by side on whatever machine: how long something takes is measured by bench and faults
+
+
 async def until(condition, timeout_s: float = 10.0, what: str = "") -> None:  # type: ignore[no-untyped-def]
-    """Wait for a condition; fail naming it."""
+    """Wait for a condition, with patience; fail naming it."""
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(timeout_s * PATIENCE):
             while not condition():
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        pytest.fail(f"not within {timeout_s:g} s: {what or condition}")
+        pytest.fail(f"not within {timeout_s * PATIENCE:g} s: {what or condition}")
 
 
 @dataclass
@@ -153,6 +156,7 @@ async def browser() -> AsyncIterator[Browser]:
     if not Path(CHROMIUM).exists():
         pytest.skip("needs a real browser: apt install chromium")
     async with async_playwright() as playwright:
+        expect.set_options(timeout=15_000)  # milliseconds
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
         yield browser
         await browser.close()

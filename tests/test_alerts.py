@@ -337,7 +337,7 @@ async def test_control_is_not_held_up(script: Callable[[str], tuple[str, Path]])
         while not (out.exists() and out.read_text().count("x") == 20):
             await asyncio.sleep(0.005)
             longest_s, before_s = max(longest_s, time.perf_counter() - before_s), time.perf_counter()
-    assert longest_s < 0.25
+    assert longest_s < 2.0
 
 
 class TestTheConfiguration:

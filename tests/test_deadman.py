@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -60,9 +59,7 @@ async def deadman_at(mosquitto: Mosquitto) -> AsyncIterator[tuple[Broker, DeadMa
 async def test_a_killed_process_lowers_every_inverter_within_a_second(mosquitto: Mosquitto) -> None:
     async with listening(mosquitto, COMMANDS) as heard, holder(mosquitto, ONE, OTHER) as (process, _):
         process.kill()
-        started_s = time.monotonic()
-        await until(lambda: len(heard) == 2, 5.0)
-        assert time.monotonic() - started_s < 1.0
+        await until(lambda: len(heard) == 2, 1.0)
         assert sorted(heard) == sorted([fires(ONE), fires(OTHER)])
 
 
@@ -74,16 +71,14 @@ async def test_a_process_that_hangs_lowers_them_within_12_s(mosquitto: Mosquitto
         else:
             assert process.stdin is not None
             process.stdin.write(b"block\n")
-        started_s = time.monotonic()
-        await until(lambda: heard == [fires(ONE)], 20.0)
-        assert time.monotonic() - started_s < 12.0
+        await until(lambda: heard == [fires(ONE)], 12.0)
 
 
 async def test_a_clean_end_fires_nothing(mosquitto: Mosquitto) -> None:
     async with listening(mosquitto, COMMANDS) as heard, holder(mosquitto, ONE, OTHER) as (process, _):
         assert process.stdin is not None
         process.stdin.write(b"close\n")
-        assert await asyncio.wait_for(process.wait(), 5) == 0
+        assert await asyncio.wait_for(process.wait(), 30) == 0
         await asyncio.sleep(0.5)
         assert heard == []
 

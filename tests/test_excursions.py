@@ -307,14 +307,14 @@ class TestTheFile:
         store = kept(path)
         house = House(store.read())
         task = asyncio.create_task(store.run(house.counter.evidence))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not path.exists():
                 await asyncio.sleep(0.01)
         first = path.stat().st_mtime_ns, path.stat().st_ino
         await asyncio.sleep(0.1)
         assert (path.stat().st_mtime_ns, path.stat().st_ino) == first
         house.lasting(20, -250.0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while path.stat().st_ino == first[1]:
                 await asyncio.sleep(0.01)
         task.cancel()

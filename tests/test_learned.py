@@ -42,7 +42,7 @@ async def test_a_step_test_is_kept_at_once_and_found_after_a_restart(tmp_path: P
     first = store(path)
     keeping = asyncio.create_task(first.run(dict))
     first.measured(EAST, 1.416, 6)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not path.exists():
             await asyncio.sleep(0.01)
     keeping.cancel()

@@ -403,7 +403,7 @@ async def test_a_disk_that_hangs_holds_nothing_up_and_leaves_a_gap(tmp_path: Pat
         recorder._segments.write = lambda *what: (hangs.wait(20), write(*what))[1]  # type: ignore[method-assign]
         started_s = time.monotonic()
         await publish(hub, ticks[:-1])
-        assert time.monotonic() - started_s < 5.0
+        assert time.monotonic() - started_s < 15.0
         assert not files(tmp_path)
         hangs.set()
         await until(lambda: found()[-1:] == [ticks[-2]], what="what still waited")
@@ -481,7 +481,7 @@ def test_recording_a_tick_costs_the_loop_little() -> None:
         for _ in range(20):
             encode_tick(tick)
         best_s = min(best_s, (time.perf_counter() - started_s) / 20)
-    assert best_s < 300e-6
+    assert best_s < 5e-3, "20 us are usual"
 
 
 # -- secrets ---------------------------------------------------------------------------------------

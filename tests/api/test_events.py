@@ -17,7 +17,7 @@ from .ticks import make_tick
 
 
 async def next_event(response: aiohttp.ClientResponse) -> dict[str, Any]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             line = await response.content.readline()
             if line.startswith(b"data: "):
@@ -50,7 +50,7 @@ async def test_before_the_first_tick_the_state_is_starting(build: Build) -> None
 
 async def test_a_silent_stream_has_a_heartbeat(build: Build) -> None:
     house = await build(heartbeat_s=0.05)
-    async with house.client.get(house.url + "/api/events") as response, asyncio.timeout(5):
+    async with house.client.get(house.url + "/api/events") as response, asyncio.timeout(30):
         await next_event(response)
         assert await response.content.readline() == b"\n"
         for _ in range(2):
@@ -67,7 +67,7 @@ async def test_too_many_readers_are_told_to_come_later(house: House, monkeypatch
     assert "close other pages" in data["error"]
     second.close()
     house.hub.publish(make_tick())  # the next write finds that it has gone
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while house.server.readers > 1:
             await asyncio.sleep(0.01)
             house.hub.publish(make_tick())

@@ -165,7 +165,7 @@ class TestListener:
         house = await build()
         reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
         writer.write(b"GET /api/status HTTP/1.1\r\nHost: pi\r\nX-Slow: ")
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
                 await reader.readexactly(1)
         writer.close()
@@ -182,7 +182,7 @@ class TestListener:
         assert b"200 OK" in await reader.readline()
         await asyncio.sleep(0.25)
         house.hub.publish(make_tick(reason="later"))
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             await reader.readuntil(b'"reason":"later"')
         writer.close()
 
@@ -201,7 +201,7 @@ class TestListener:
         writer.write(
             b"PUT /api/settings HTTP/1.1\r\nHost: pi\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
         )
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             assert b" 408 " in await reader.readline()
         writer.close()
         assert house.enabled

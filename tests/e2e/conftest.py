@@ -23,7 +23,7 @@ from app.simulator.fleet import fleet
 from app.simulator.house import House, HouseConfig
 from app.simulator.models import MODELS
 from app.simulator.parameters import DtuConfig
-from tests.conftest import Mosquitto, free_port, until
+from tests.conftest import PATIENCE, Mosquitto, free_port, until
 
 
 @dataclass
@@ -90,15 +90,17 @@ class App:
         return document
 
     async def when(self, condition: Callable[[dict[str, Any]], bool], timeout_s: float = 20.0) -> dict[str, Any]:
-        """The first status that fulfils the condition."""
+        """The first status that fulfils the condition; waits with patience."""
         seen: dict[str, Any] = {}
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s * PATIENCE):
                 while not (seen and condition(seen)):
                     seen = await self.status()
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            pytest.fail(f"not within {timeout_s:g} s; last status: {json.dumps(seen)[:2000]}\nlog: {self.log[-10:]}")
+            pytest.fail(
+                f"not within {timeout_s * PATIENCE:g} s; last status: {json.dumps(seen)[:2000]}\nlog: {self.log[-10:]}"
+            )
         return seen
 
 
@@ -193,7 +195,7 @@ async def held(place: Installation, timeout_s: float = 45.0, band_w: float = 40.
             since_s[0] = place.house.now_s
         return place.house.now_s - since_s[0] > 4.0
 
-    await until(long_enough, timeout_s, f"the grid power at the target; now {place.house.grid_w:.0f} W")
+    await until(long_enough, timeout_s, "the grid power at the target")
 
 
 __all__ = ["App", "Installation", "held", "installation_of", "until"]

@@ -27,11 +27,9 @@ async def test_a_safe_command_within_5_s_and_regulating_within_15_s(tmp_path: Pa
 
 async def starts_in_time(place: Installation) -> None:
     await asyncio.sleep(6)  # OpenDTU has been up for a while, as in a house
-    started_s = time.monotonic()
     await place.app.start()
-    await until(lambda: len(place.commands()) > 0, 6, "a first command")
-    assert time.monotonic() - started_s < 5.0
-    await place.app.when(lambda s: s["mode"] == "limit", 15.0 - (time.monotonic() - started_s))
+    await until(lambda: len(place.commands()) > 0, 5.0, "a first command")
+    await place.app.when(lambda s: s["mode"] == "limit", 10.0)
     await held(place)
     status = await place.app.status()
     assert status["enabled"] == "on"
@@ -240,7 +238,7 @@ async def test_a_busy_port_is_one_sentence_and_exit_1(installation: Installation
     async with server:
         await place.app.start()
         assert place.app.process is not None
-        assert await asyncio.wait_for(place.app.process.wait(), 15) == 1
+        assert await asyncio.wait_for(place.app.process.wait(), 30) == 1
         await asyncio.sleep(0.1)
     assert [line for line in place.app.log if f"127.0.0.1:{place.app.port}" in line and "http.port" in line]
     assert not place.app.logged("Traceback")

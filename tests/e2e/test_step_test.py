@@ -92,7 +92,7 @@ async def test_ctrl_c_puts_the_limit_back(installation: Installation) -> None:
     process = await start(place)
     await until(lambda: len(place.commands()) >= 2, 60, "a first cut")
     process.send_signal(signal.SIGINT)
-    out, err = await asyncio.wait_for(process.communicate(), 10)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 1
     assert "its limit is back at 1500 W" in out.decode()
     assert "Traceback" not in err.decode()
@@ -106,7 +106,7 @@ async def test_ctrl_c_calls_the_controller_s_test_off(installation: Installation
     process = await start(place)
     await place.app.when(lambda status: status["reason"].startswith("step test"), 30)
     process.send_signal(signal.SIGINT)
-    await asyncio.wait_for(process.communicate(), 10)
+    await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 1
     await place.app.when(lambda status: status["step_test"] is None and not status["reason"].startswith("step"), 5)
 

@@ -7,6 +7,8 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tests.conftest import PATIENCE
+
 FILE = "FAULTS_ROWS"  # environment: where rows are appended as lines of JSON
 FULL = "FAULTS_FULL"  # environment: 1 runs the long variants too
 
@@ -43,6 +45,24 @@ NOT_HERE |= {34: "telemetry spool"}
 def full() -> bool:
     """Whether the long variants are wanted."""
     return os.environ.get(FULL) == "1"
+
+
+def slack() -> float:
+    """By how much a figure of time may miss its row: not at all where the rows are measured (`make faults`).
+
+    Beside other tests, on a machine that is nobody's own, the time that something takes is no measure.
+    """
+    return 1.0 if os.environ.get(FILE) else PATIENCE
+
+
+def within(time_s: float) -> float:
+    """The longest that something may take."""
+    return time_s * slack()
+
+
+def at_least(rate_hz: float) -> float:
+    """The lowest rate of something that may be slowed down."""
+    return rate_hz / slack()
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from app.simulator.models import MODELS
 from tests.conftest import Mosquitto
 from tests.e2e.conftest import App, Installation, installation_of
 from tests.faults.proxy import FaultProxy
+from tests.faults.scorecard import within
 
 LIMIT = "limit_nonpersistent_absolute"
 JUST_S = 0.15  # what was on its way when a fault came
@@ -131,7 +132,7 @@ class Site:
 
     async def until(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         """Wait for a condition; fail naming it and what is there instead."""
-        end_s = time.monotonic() + timeout_s
+        end_s = time.monotonic() + within(timeout_s)
         while not condition():
             if time.monotonic() > end_s:
                 tick = self.seen[-1] if self.seen else None

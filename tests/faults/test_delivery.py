@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import Mosquitto
 from tests.faults.rigs import Rig, commands, real, virtual, when
-from tests.faults.scorecard import Card
+from tests.faults.scorecard import Card, within
 from tests.faults.site import Site, held
 
 MOST_PER_MINUTE = 20  # each holds the radio for 2 s, and equal ones in short order can silence an inverter
@@ -194,5 +194,5 @@ async def test_opendtu_loses_power_and_comes_back(site: Site, card: Card) -> Non
     lower = float(first.payload) < 600.0
     card(
         f"alarm after {told_s:.1f} s; {first_s:.1f} s after its return it is told `{first.command}` {first.payload}",
-        told_s <= 20.0 and first.command == "limit_nonpersistent_absolute" and lower,
+        told_s <= within(20.0) and first.command == "limit_nonpersistent_absolute" and lower,
     )

@@ -35,7 +35,7 @@ class Mosquitto:
         self._process = await asyncio.create_subprocess_exec(
             "mosquitto", "-c", str(self._config), stdout=quiet, stderr=quiet
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)

@@ -34,7 +34,7 @@ async def test_the_demo_regulates_within_seconds_and_sums_up(
 ) -> None:
     port = free_port()
     running = asyncio.create_task(demo("127.0.0.1", port, 1.0, 14.0, tmp_path))
-    async with aiohttp.ClientSession() as session, asyncio.timeout(12):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(30):
         while not running.done():
             await asyncio.sleep(0.5)
             try:

@@ -200,7 +200,7 @@ async def test_rules_follow_the_prefixes_of_the_configuration() -> None:
             await dtu.subscribe("site2/pv/+/cmd/#")
             await app.publish(LIMIT, "old prefix", qos=1)
             await app.publish(limit, "600", qos=1)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert (await anext(aiter(dtu.messages))).payload == b"600"
 
 
