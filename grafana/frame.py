@@ -81,8 +81,8 @@ def links(uid: str) -> list[Json]:
 
 def panel_link(title: str, uid: str) -> Json:
     """A way from one panel to another dashboard, for the same site."""
-    when = ENERGY_RANGE if uid == ENERGY else "${__url_time_range}"
-    return {"title": title, "url": f"/d/{uid}?${{site:queryparam}}&{when}", "targetBlank": False}
+    chosen = f"/d/{uid}?{ENERGY_RANGE}" if uid == ENERGY else f"/d/{uid}"
+    return _link(title, title, chosen, keep_time=uid != ENERGY)
 
 
 def marks() -> list[Json]:
@@ -94,7 +94,7 @@ def marks() -> list[Json]:
         _mark("Faults", RED, events("fault")),
         _mark("Faults over", GREEN, events("fault_cleared")),
         _mark("Excursions", PURPLE, events("excursion")),
-        _mark("Settings", ORANGE, events("settings")),
+        _mark("Settings", ORANGE, events("settings", columns='"text"'), tags=""),  # these have no key
     ]
 
 
@@ -132,7 +132,7 @@ def _link(title: str, about: str, url: str, *, keep_time: bool) -> Json:
     }
 
 
-def _mark(name: str, color: str, text: str) -> Json:
+def _mark(name: str, color: str, text: str, tags: str = "key") -> Json:
     return {
         "name": name,
         "datasource": RAW,
@@ -143,7 +143,7 @@ def _mark(name: str, color: str, text: str) -> Json:
         "rawQuery": True,
         "textColumn": "text",
         "titleColumn": "",
-        "tagsColumn": "key",
+        "tagsColumn": tags,
         "timeEndColumn": "",
     }
 

@@ -93,6 +93,6 @@ def peak(field: str) -> str:
     return f'SELECT max("total") AS "value" FROM ({total})'
 
 
-def events(kind: str, more: str = "") -> str:
+def events(kind: str, more: str = "", columns: str = '"text", "key"') -> str:
     """What happened, for marks in the graphs."""
-    return f'SELECT "text", "key" FROM "event" WHERE {SITE} AND "kind" = \'{kind}\'{more} AND {RANGE}'
+    return f'SELECT {columns} FROM "event" WHERE {SITE} AND "kind" = \'{kind}\'{more} AND {RANGE}'

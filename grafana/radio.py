@@ -36,7 +36,11 @@ def now() -> Json:
         "What is known of each selected inverter, from the last five minutes. A click on a name shows it alone.",
         text,
         [
-            override("Inverter", links=[{"title": "This inverter alone", "url": ONE}], custom__minWidth=120),
+            override(
+                "Inverter",
+                links=[{"title": "This inverter alone", "url": ONE, "targetBlank": False}],
+                custom__minWidth=120,
+            ),
             override("AC", unit="watt"),
             override("DC", unit="watt"),
             override("Limit", unit="watt"),
