@@ -132,7 +132,10 @@ def excursions() -> Json:
         last_of("control", asked),
         (GREEN, None),
         (ORANGE, 1.0),
-        overrides=[override("Beyond", unit="watth"), override("Unknown", unit="s")],
+        overrides=[
+            override("Beyond", unit="watth", thresholds=steps((GREEN, None), (ORANGE, 25.0))),
+            override("Unknown", unit="s", thresholds=steps((GREEN, None), (ORANGE, 60.0))),
+        ],
     )
 
 

@@ -48,7 +48,7 @@ def build() -> Json:
     """The whole document."""
     about = "What the sun gave and where it went, by days and months, and what it was worth."
     panels = laid_out(
-        Line(5, [energies(span) for span in SPANS]),
+        Line(6, [energies(span) for span in SPANS]),
         Line(4, [ratios(span) for span in SPANS]),
         Line(4, [money(span) for span in SPANS]),
         "Days",
@@ -115,7 +115,7 @@ def money(span: str) -> Json:
         "none",
         so_far(span, MONEY | UNCERTAIN),
         (RED, None),
-        (GREEN, 0.0),
+        (GREEN, -0.005),
         decimals=2,
         overrides=[plain],
     )

@@ -68,7 +68,7 @@ def stat(title: str, about: str, unit: str, asked: str | Json, *levels: Level, *
 def figures(title: str, about: str, unit: str, text: str, *levels: Level, **more: Any) -> Json:
     """Several numbers of one query, each with its name."""
     result = stat(title, about, unit, table(text), *levels, **more)
-    result["options"] |= {"textMode": "value_and_name", "orientation": "vertical"}
+    result["options"] |= {"textMode": "value_and_name"}  # orientation auto: as many in a row as fit
     return result
 
 

@@ -66,7 +66,7 @@ def figures() -> list[Json]:
 
 def money(title: str, about: str, field: str) -> Json:
     """Hundredths, shown as the currency itself; which one that is, is not recorded."""
-    return stat(title, about, "none", last("ledger", field, " / 100"), (RED, None), (GREEN, 0.0), decimals=2)
+    return stat(title, about, "none", last("ledger", field, " / 100"), (RED, None), (GREEN, -0.005), decimals=2)
 
 
 def prices() -> Json:
