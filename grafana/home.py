@@ -82,7 +82,7 @@ def top() -> list[Json]:
         ),
         stat(
             "Sun Now",
-            "What all inverters together give now. A click leads to each of them.",
+            "What all inverters together give now. The link beside the title leads to each of them.",
             "watt",
             last("control", "pv_w"),
             (YELLOW, None),
@@ -91,7 +91,7 @@ def top() -> list[Json]:
         stat("Limit Now", "The sum of the limits in force.", "watt", last("control", "limit_w"), (BLUE, None)),
         stat(
             "Exported Today",
-            "Energy exported today. A click leads to days and months.",
+            "Energy exported today. The link beside the title leads to days and months.",
             "watth",
             last("ledger", "today_export_wh"),
             (GREEN, None),
