@@ -152,7 +152,6 @@ def beyond() -> Json:
 
 def switches() -> Json:
     """What a person has set, and whether something is wrong."""
-    found = {0: ("none", CLEAR), 1: ("1", ORANGE), 2: ("2", RED)}
     return band(
         "Switches & Faults",
         "Whether zero export is on, whether limits are only computed and not sent (dry run), and the number of faults.",
@@ -162,7 +161,7 @@ def switches() -> Json:
             site("control", "faults", "Faults", "max"),
         ],
         NO_YES,
-        [override("Faults", mappings=words(found), thresholds=FAULTY)],
+        [override("Faults", mappings=words({0: ("none", CLEAR)}), thresholds=FAULTY)],
     )
 
 
