@@ -142,13 +142,20 @@ class PriceFeed:
         self._failures += 1
         if self._refused:
             return REFUSED_S
+        if isinstance(error, Busy) and error.wait_s is not None:
+            return max(error.wait_s, self._back_off_s(LONGEST_BUSY_S, 2))  # it has said so before, and was wrong
         if isinstance(error, AskAgain) and error.wait_s is not None:
             return error.wait_s
         longest_s = LONGEST_BUSY_S if isinstance(error, Busy) else LONGEST_RETRY_S
         later = self._known.slot(self._utc() + AT_EASE_S)
         if later is not None and later.confirmed:
             longest_s = AT_EASE_S / 4.0
-        return min(longest_s, FIRST_RETRY_S * 2.0 ** min(self._failures - 1, 8))
+        return self._back_off_s(longest_s)
+
+    def _back_off_s(self, longest_s: float, first: int = 1) -> float:
+        """Twice as long with each failure from the ``first`` one on; before that, nothing."""
+        nth = self._failures - first
+        return 0.0 if nth < 0 else min(longest_s, FIRST_RETRY_S * 2.0 ** min(nth, 8))
 
     def _clock_fault(self, utc_s: float) -> str | None:
         if utc_s < BUILT_UTC_S:

@@ -14,7 +14,7 @@ import pytest
 from app.kept import Kept
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, PriceSlot
 from app.prices import feed as module
-from app.prices.base import Busy, Fetched
+from app.prices.base import AskAgain, Busy, Fetched
 from app.prices.feed import BUILT_UTC_S, KeptPrices, PriceFeed
 from app.prices.timetable import Timetable
 
@@ -108,7 +108,9 @@ async def test_a_service_without_a_price_for_us_leaves_none(here: Here) -> None:
         (DeviceDataError("no feed-in price"), [10, 20, 40, 60, 60]),
         (DeviceAuthError("refused"), [3600, 3600]),
         (Busy("Amber", None), [10, 20, 40, 80, 160, 300, 300]),
-        (Busy("Amber", 41.0), [41, 41]),
+        (Busy("Amber", 41.0), [41, 41, 41, 41, 80, 160, 300, 300]),
+        (Busy("Amber", 2.0), [2, 10, 20, 40, 80, 160, 300, 300]),
+        (AskAgain("mqtt topic price: no price", 0.0), [0, 0, 0]),
     ],
 )
 async def test_how_long_it_waits_after_a_failure(here: Here, error: DeviceError, waits: list[int]) -> None:
