@@ -164,6 +164,30 @@ async def test_what_a_service_takes_back_does_not_return_with_a_restart(here: He
     assert here.feed(DOWN, kept=stored(tmp_path)).state().export_value_c is None
 
 
+async def test_after_a_power_cut_a_clock_that_goes_on_where_it_was_is_not_believed(here: Here, tmp_path: Path) -> None:
+    """Computers without a battery start at the time that they have last saved, and so at another price."""
+    await here.feed(Fetched((slot(begin_s=T_S - 300.0), slot())), kept=stored(tmp_path)).update()
+    here.utc_s -= 100.0
+    feed = here.feed(DOWN, Fetched((slot(begin_s=T_S - 300.0), slot())), kept=stored(tmp_path))
+    await feed.update()
+    state = feed.state()
+    assert (state.export_value_c, "earlier time than at the last run" in str(state.fault)) == (None, True)
+    assert feed.around() == ()
+    here.utc_s += 100.0
+    assert feed.state().export_value_c == 5.0, "the clock was put right"
+    here.utc_s -= 100.0
+    await feed.update()
+    assert (feed.state().export_value_c, feed.state().fault) == (5.0, None), "the service itself has answered"
+
+
+async def test_what_a_wrong_clock_shows_is_not_saved(here: Here, tmp_path: Path) -> None:
+    feed = here.feed(Fetched((slot(),), here.utc_s - 3600.0), Fetched((slot(),), here.utc_s), kept=stored(tmp_path))
+    await feed.update()
+    assert not (tmp_path / "prices.json").exists()
+    await feed.update()
+    assert (tmp_path / "prices.json").exists()
+
+
 async def test_prices_are_saved_now_and_then_only(here: Here, tmp_path: Path) -> None:
     """Cards wear out, and Amber is asked a dozen times in five minutes."""
     feed = here.feed(*(Fetched((slot(float(value)),)) for value in range(1, 4)), kept=stored(tmp_path))
