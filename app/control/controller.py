@@ -46,7 +46,7 @@ class Controller:
         self._released: set[str] = set()
         self._gate = PriceGate(settings.price)
         self._standby = Standby()
-        self._was_failed = self._was_shut_down = False
+        self._was_failed = False
 
     def step(self, snapshot: Snapshot) -> Decision:
         """Decide what to command now."""
@@ -215,7 +215,6 @@ class Controller:
         if target_w is None:
             switches, commands = self._standby.wake(states, snapshot.now_s, decision.reason)
         elif decision.mode is Mode.SHUTDOWN:
-            self._was_shut_down = True
             switches, commands = self._standby.step(states, units, 0.0, snapshot.now_s, why=decision.reason)
         elif fresh.trust is not Trust.FRESH or load_w is None or snapshot.step_test is not None:
             self._standby.forget()
@@ -223,9 +222,7 @@ class Controller:
             self._was_failed = any(is_off(state) and state.reachable for state in states)
             switches, commands = self._standby.wake(states, snapshot.now_s, "the grid meter is back")
         else:
-            self._was_shut_down = self._was_shut_down and any(is_off(state) for state in states)
-            left_w, resting = load_w - min(0.0, target_w), not self._was_shut_down
-            switches, commands = self._standby.step(states, units, left_w, snapshot.now_s, resting=resting)
+            switches, commands = self._standby.step(states, units, load_w - min(0.0, target_w), snapshot.now_s)
         return replace(decision, switches=tuple(switches), commands=(*decision.commands, *commands))
 
     # -- the fleet -----------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ class Standby:
         self._tries: dict[str, int] = {}
         self._too_little_s: float | None = None  # since when the house takes too little, or more than enough
         self._enough_s: float | None = None
+        self._told_s = float("-inf")  # when they were last to be off whatever the house takes
 
     def observe(self, states: Sequence[InverterState], now_s: float) -> None:
         """Take in what was switched."""
@@ -60,14 +61,15 @@ class Standby:
         left_w: float,
         now_s: float,
         why: str | None = None,
-        *,
-        resting: bool = True,
     ) -> Turn:
         """``left_w``: what the inverters may feed together without an export; ``units``: those that are on.
 
-        ``why``: the reason for switching off, where it is not what the house takes. ``resting``: False once that is
-        over: whatever has room comes back at once.
+        ``why``: the reason for switching off, where it is not what the house takes. Once that is over, whatever has
+        room comes back at once.
         """
+        if why is not None:
+            self._told_s = now_s
+        resting = now_s - self._told_s > REST_S
         again = [switch for switch in self._again(states, now_s) if not (why and switch.on)]
         if again:
             return again, []
