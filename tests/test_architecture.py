@@ -26,6 +26,7 @@ HOMES = {
     "influxdb_client": {"telemetry/influx.py"},
     "sqlite3": {"telemetry/database.py", "telemetry/sqlite.py"},
     "jsonpath_ng": {"jsonpath.py"},
+    "prometheus_client": {"api/metrics.py"},
     "yaml": {"yamlfile.py"},
     "amqtt": {"simulator/broker.py"},
     "matplotlib": {"simulator/plot.py"},
