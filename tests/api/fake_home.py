@@ -5,17 +5,16 @@ It renders the templates that keep to `GRAMMAR`, in which Jinja's expressions me
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiomqtt
 
-from tests.conftest import Mosquitto
+from app.checks import running
 
 SHARED = ("availability", "availability_mode", "state_topic", "command_topic")  # what a component takes from its root
 PATH = r"value_json(\.[a-z_]+)+"
@@ -135,6 +134,7 @@ class FakeHome:
     entities: dict[str, Entity] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)  # discovery messages by topic
     discoveries: int = 0
+    failed: Exception | None = None
 
     def state(self, entity_id: str) -> str:
         """One entity's state; empty where there is none such."""
@@ -152,14 +152,19 @@ class FakeHome:
 
     async def listen(self) -> None:
         """Take in everything, for ever."""
-        async for message in self.client.messages:
-            topic, payload = str(message.topic), bytes(message.payload).decode()
-            if topic.startswith("homeassistant/device/"):
-                await self._discover(topic, payload)
-            else:
-                for entity in self.entities.values():
-                    if topic in entity.topics:
-                        entity.hear(topic, payload)
+        try:
+            async for message in self.client.messages:
+                await self._hear(str(message.topic), bytes(message.payload).decode())
+        except Exception as error:
+            self.failed = error
+            raise
+
+    async def _hear(self, topic: str, payload: str) -> None:
+        if topic.startswith("homeassistant/device/"):
+            await self._discover(topic, payload)
+        for entity in self.entities.values():
+            if topic in entity.topics:
+                entity.hear(topic, payload)
 
     async def _discover(self, topic: str, payload: str) -> None:
         self.discoveries += 1
@@ -177,20 +182,12 @@ class FakeHome:
 
 
 @asynccontextmanager
-async def fake_home(
-    mosquitto: Mosquitto, filters: Iterable[str] = ("homeassistant/device/+/config",), **login: str
-) -> AsyncIterator[FakeHome]:
+async def fake_home(host: str, port: int, **login: str) -> AsyncIterator[FakeHome]:
     """A Home Assistant that has just started."""
-    async with aiomqtt.Client(mosquitto.host, mosquitto.port, timeout=60, **login) as client:  # type: ignore[arg-type]
+    async with aiomqtt.Client(host, port, timeout=60, **login) as client:  # type: ignore[arg-type]
         home = FakeHome(client)
-        task = asyncio.create_task(home.listen())
-        for one in filters:
-            await client.subscribe(one)
-        await home.announce()
-        try:
+        async with running(home.listen()):
+            await client.subscribe("homeassistant/device/+/config")
+            await home.announce()
             yield home
-            if task.done():
-                task.result()
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    assert home.failed is None
