@@ -15,6 +15,7 @@ PURE += ["telemetry/points.py", "telemetry/projector.py", "telemetry/rollup.py",
 PURE += [
     "api/values.py",
     "api/prices.py",
+    "api/homeassistant.py",
     "prices/timetable.py",
     "prices/shape.py",
     "prices/formula.py",

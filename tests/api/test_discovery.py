@@ -23,6 +23,7 @@ from tests.api.fake_home import FakeHome, fake_home
 from tests.api.ticks import LEDGER, METER_FAULT, make_inverter, make_tick
 from tests.api.ticks import UTC_S as NOW_UTC_S
 from tests.conftest import Mosquitto, until
+from tests.stack.conftest import PASSWORDS, StackBroker, stack_broker
 from tests.test_broker import listening
 
 pytestmark = pytest.mark.e2e
@@ -69,9 +70,10 @@ class Controller:
 
 @asynccontextmanager
 async def controller_at(
-    mosquitto: Mosquitto, folder: Path, discovery_prefix: str | None = "homeassistant", **turning: Any
+    mosquitto: Mosquitto | StackBroker, folder: Path, discovery_prefix: str | None = "homeassistant", **login: str
 ) -> AsyncIterator[Controller]:
-    broker = Broker(Address(mosquitto.host, mosquitto.port), "zero-export-home", ("zeropower/status", "offline"))
+    address = Address("127.0.0.1", mosquitto.port, **login)
+    broker = Broker(address, "zero-export-home", ("zeropower/status", "offline"))
     hub, store = Hub(), SettingsStore(folder / "settings.json", Settings())
     one = Controller(broker, hub, store)
 
@@ -145,6 +147,19 @@ async def test_its_switch_its_number_and_its_choice_are_obeyed_and_shown(mosquit
         await home.command(switch, "on")
         await one.until(lambda: home.state(switch) == "on")
     assert not await retained(mosquitto, "zeropower/set/#")
+
+
+async def test_with_its_login_at_the_stacks_broker_it_finds_and_steers(tmp_path: Path) -> None:
+    with stack_broker() as stack:
+        app, home = ({"username": user, "password": PASSWORDS[user]} for user in ("app", "home"))
+        async with controller_at(stack, tmp_path, **app) as one, fake_home("127.0.0.1", stack.port, **home) as house:
+            await one.shows(house, {"switch.zero_export_home_enabled": "on", "number.zero_export_home_target": "15.0"})
+            await house.command("switch.zero_export_home_enabled", "off")
+            await house.command("number.zero_export_home_target", "35")
+            await one.shows(house, {"switch.zero_export_home_enabled": "off", "number.zero_export_home_target": "35.0"})
+            before = house.discoveries
+            await house.announce()
+            await one.until(lambda: house.discoveries >= before + 2)
 
 
 async def test_after_its_restart_it_is_told_again(mosquitto: Mosquitto, tmp_path: Path) -> None:
