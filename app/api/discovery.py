@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import random
 import time
 from collections.abc import Callable
@@ -17,8 +16,6 @@ from app.config import Config
 from app.hub import Hub
 from app.kept import Kept
 from app.model import Tick
-
-log = logging.getLogger(__name__)
 
 BIRTH = "homeassistant/status"  # Home Assistant's own default, whatever the discovery prefix is
 READY_S = (2.0, 4.0)  # it announces itself before it listens
@@ -75,7 +72,7 @@ class Discovery:
         self._shown = None
 
     def _on_birth(self, message: Message) -> None:
-        if message.payload == b"online":
+        if message.payload == b"online" and self._again_s is None:
             self._again_s = self._clock() + random.uniform(*READY_S)  # noqa: S311 - jitter, no secret
 
     async def _tell(self, tick: Tick) -> None:

@@ -17,7 +17,7 @@ from app.api.status import status
 from app.broker import Address, Broker
 from app.checks import running
 from app.hub import Hub
-from app.model import Settings, Tick
+from app.model import PriceState, Settings, Tick
 from app.state import SettingsStore
 from tests.api.fake_home import FakeHome, fake_home
 from tests.api.ticks import LEDGER, METER_FAULT, make_inverter, make_tick
@@ -183,12 +183,17 @@ async def test_a_broker_that_has_forgotten_everything_is_told_again(mosquitto: M
             await one.until(lambda: {CONFIG, GARAGE} <= home.messages.keys())
 
 
-async def test_a_name_that_is_learned_later_and_a_price_are_told(mosquitto: Mosquitto, tmp_path: Path) -> None:
+async def test_names_and_prices_come_and_go_while_it_runs(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    power, price = "sensor.zero_export_home_116180400001_power", "sensor.zero_export_home_import_price"
     async with controller_at(mosquitto, tmp_path) as one, fake_home(mosquitto.host, mosquitto.port) as home:
-        await one.until(lambda: GARAGE in home.messages)
-        one.turn(inverters=(make_inverter(name="Roof"),))
-        power = "sensor.zero_export_home_116180400001_power"
-        await until(lambda: power in home.entities and home.entities[power].device["name"] == "Roof", WAIT_S)
+        await one.until(lambda: power in home.entities and price not in home.entities)
+        priced: dict[str, Any] = {
+            "inverters": (make_inverter(name="Roof"),),
+            "price": PriceState(8.0, 31.0, currency="EUR"),
+        }
+        await one.shows(home, {price: "0.31"}, **priced)
+        await one.until(lambda: power in home.entities and home.entities[power].device["name"] == "Roof", **priced)
+        await one.until(lambda: CONFIG in home.messages and price not in home.entities)
 
 
 @pytest.mark.parametrize("discovery_prefix", [None, "elsewhere"])
