@@ -44,5 +44,7 @@ async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
+        while not task.done():  # once may not do: Python 3.11's wait_for can swallow a cancellation
+            task.cancel()
+            await asyncio.wait({task}, timeout=1.0)
         await asyncio.gather(task, return_exceptions=True)

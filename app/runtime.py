@@ -16,6 +16,7 @@ import aiohttp
 from app import __version__
 from app.actuator import Actuator
 from app.alerts import Alerts
+from app.api.discovery import Discovery
 from app.api.http import HttpServer
 from app.api.links import toggle_url
 from app.api.mqtt import MqttSurface
@@ -103,6 +104,7 @@ class System:
         )
         self._alerts = Alerts(config.alerts, config.site, self._faults) if config.alerts is not None else None
         self._mqtt = MqttSurface(self._broker, config.mqtt.topic_prefix, self._hub, self._store, self.describe)
+        self._discovery = Discovery.of(config, self._broker, self._hub)
         self._http = HttpServer(
             config.http,
             self._hub,
@@ -145,6 +147,7 @@ class System:
             "meter": self._meter.run,
             "mqtt": self._broker.run,
             "mqtt surface": self._mqtt.run,
+            "discovery": self._discovery.run,
             "dead man": self._dead_man.run,
             "telemetry": self._telemetry.run,
             "learned": partial(self._learned.run, lambda: self._controller.learned),

@@ -218,7 +218,7 @@ class HttpServer:
         return json_answer(data, status=200 if healthy else 503)
 
     async def _get_metrics(self, _request: web.Request) -> web.Response:
-        text = exposition.metrics(
+        body = exposition.metrics(
             self._hub.latest,
             self._store.current,
             self._dropped(),
@@ -226,7 +226,7 @@ class HttpServer:
             extra_faults=self._faults(),
             **self._about,
         )
-        return web.Response(body=text.encode("utf-8", "replace"), headers={"Content-Type": exposition.CONTENT_TYPE})
+        return web.Response(body=body, headers={"Content-Type": exposition.CONTENT_TYPE})
 
     async def _get_openapi(self, _request: web.Request) -> web.Response:
         return json_answer(openapi(self._about["version"], self._config))
