@@ -85,9 +85,9 @@ def salvage(data: bytes) -> tuple[list[Batch], list[bytes]]:
     return batches, damaged
 
 
-def pack(data: bytes) -> bytes:
+def pack(data: bytes, level: int = GZIP_LEVEL) -> bytes:
     """Gzip, the same bytes for the same data."""
-    packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
+    packer = zlib.compressobj(level, zlib.DEFLATED, 31)
     return packer.compress(data) + packer.flush()
 
 
@@ -135,4 +135,3 @@ def room_b(cap_b: int, used_b: int, free_b: int, disk_b: int) -> int:
     """
     keep_free_b = min(FREE_FLOOR_B, disk_b // 20)
     return max(min(cap_b, LEAST_B), min(cap_b, used_b + free_b - keep_free_b))
-
