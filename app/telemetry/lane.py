@@ -47,6 +47,7 @@ class Lane:
 
     def load(self) -> None:
         """Take over what earlier runs left, as older than what is here. Files that are not ours stay as they are."""
+        self.close()
         self.folder.mkdir(parents=True, exist_ok=True)
         for temporary in self.folder.glob("*.tmp"):
             temporary.unlink()

@@ -148,9 +148,7 @@ class Spool:
         self._tell()
         for lane in self._lanes.values():
             lane.close()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._let_go()
         return self.state.held_lines
 
     def quarantine(self, lines: Sequence[bytes], why: str) -> None:
@@ -163,21 +161,33 @@ class Spool:
             return
         if self._now_s() < self._not_before_s and self._trouble is not None:
             raise self._trouble
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not (self._folder / "lock").exists():  # somebody has deleted all of it
+            self._let_go()
         if self._lock < 0:
             self._take_over()
         if self._trouble is not None:
-            probe = self._folder / "probe.tmp"
-            try:
-                probe.write_bytes(bytes(PROBE_B))
-            finally:
-                probe.unlink(missing_ok=True)
+            self._probe()
         for lane in self._lanes.values():
             lane.folder.mkdir(parents=True, exist_ok=True)
             lane.write_out()
         self._trouble = None
 
+    def _let_go(self) -> None:
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # also where a child that is just starting has it open
+            os.close(lock)
+
+    def _probe(self) -> None:
+        """Raises OSError where a small file cannot be written."""
+        probe = self._folder / "probe.tmp"
+        try:
+            probe.write_bytes(bytes(PROBE_B))
+        finally:
+            probe.unlink(missing_ok=True)
+
     def _take_over(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
