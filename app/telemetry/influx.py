@@ -67,6 +67,7 @@ class InfluxSink:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
         self._inbox: list[Point] = []
         self._inbox_lock = threading.Lock()
+        self._moving = 0  # from the inbox to the spool
         self._came = asyncio.Event()
         self._dropped = 0
         self._session: aiohttp.ClientSession | None = None
@@ -135,7 +136,7 @@ class InfluxSink:
     def stats(self) -> StoreState:
         """How it stands."""
         spool = self._spool.state
-        pending = spool.pending + len(self._inbox)
+        pending = spool.pending + self._moving + len(self._inbox)
         oldest_s = 0.0 if spool.oldest_utc_s is None else max(0.0, time.time() - spool.oldest_utc_s)
         return StoreState(
             self.name,
@@ -160,12 +161,14 @@ class InfluxSink:
         """In the thread: from the inbox to the spool."""
         with self._inbox_lock:
             points, self._inbox = self._inbox, []
+            self._moving = len(points)
         lines: dict[str, list[str]] = {lane: [] for lane in LANES}
         for point in points:
             lines[lane_of(point.measurement)].append(line(point))
         for lane, found in lines.items():
             if found:
                 self._spool.accept(lane, found)
+        self._moving = 0
         self._spool.tend()
 
     async def _send(self) -> None:
@@ -185,11 +188,10 @@ class InfluxSink:
                 return  # nothing else is sent to a server that does not take this: one outage is one fault
         for flow in self._in_order:
             await flow.advance()
-        while loop.time() - started_s < self._flush_s:
-            began_s = loop.time()
-            if await self._backlog.advance() is not Progress.TOOK:
-                return
+        began_s = loop.time()
+        while await self._backlog.advance() is Progress.TOOK and loop.time() - started_s < self._flush_s:
             await asyncio.sleep(loop.time() - began_s)  # half of the time belongs to others
+            began_s = loop.time()
 
     def _read_token(self) -> None:
         """The token as it is now: the stack's InfluxDB makes it on its first start, which may be after ours."""

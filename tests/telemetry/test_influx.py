@@ -23,7 +23,8 @@ def test_a_line_holds_floats_escaped_tags_and_milliseconds() -> None:
     tags = (("site", "home"), ("serial", EAST), ("name", "Roof, east=1"))
     fields = (("power_w", 12.0), ("text", 'say "hi"\nthere\rnow'))
     assert line(Point("inverter", tags, fields, 1_750_000_000.1234)) == (
-        f'inverter,name=Roof\\,\\ east\\=1,serial={EAST},site=home power_w=12,text="say \\"hi\\" there now" 1750000000123'
+        f"inverter,name=Roof\\,\\ east\\=1,serial={EAST},site=home "
+        'power_w=12,text="say \\"hi\\" there now" 1750000000123'
     )
 
 

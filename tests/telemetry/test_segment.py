@@ -1,4 +1,4 @@
-"""Files of the spool that were cut off, changed or written over: every whole batch is found, and nothing is invented."""
+"""Files of the spool that were cut off or changed: every whole batch is found, and nothing is invented."""
 
 from __future__ import annotations
 

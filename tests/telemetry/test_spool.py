@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import resource
@@ -360,8 +361,8 @@ def test_a_folder_deleted_under_it_is_made_again(place: Place) -> None:
     place.at_s += 10.0
     spool.accept(POINTS, lines(20, 30))
     assert spool.state.fault is None
-    assert [line.decode() for line in (spool.newest(POINTS) or pytest.fail()).lines] == lines(20, 30)
-    assert drained(spool) == lines(10, 20)
+    assert drained(spool) == lines(10, 30)
+    assert place.files() == []
 
 
 @pytest.fixture
@@ -369,7 +370,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of four megabytes."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=False, capture_output=True
+    )
     if done.returncode:  # not allowed here: no file may grow then, which the spool meets in the same place
         yield folder
         return
@@ -388,7 +391,7 @@ def fill(folder: Path) -> Callable[[], None]:
                     file.write(bytes(4096))
             except OSError:
                 pass
-        return lambda: (folder / "full").unlink()
+        return (folder / "full").unlink
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -439,7 +442,12 @@ def test_nothing_is_synced_while_all_is_well_and_all_once_it_waits(
 ) -> None:
     synced: list[float] = []
     sync = os.fdatasync
-    monkeypatch.setattr(os, "fdatasync", lambda file: (synced.append(place.at_s), sync(file)))
+
+    def note(file: int) -> None:
+        synced.append(place.at_s)
+        sync(file)
+
+    monkeypatch.setattr(os, "fdatasync", note)
     spool = place.open()
     for _ in range(300):
         place.at_s += 1.0
@@ -456,7 +464,7 @@ def test_nothing_is_synced_while_all_is_well_and_all_once_it_waits(
         spool.tend()
     assert 9 <= len(set(synced)) <= 11
     times = [begun_s, *sorted(set(synced)), place.at_s]
-    assert max(later - earlier for earlier, later in zip(times, times[1:], strict=False)) <= 60.0
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 60.0
 
 
 def test_the_lock_is_not_left_to_children(place: Place) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -23,11 +24,11 @@ def point(i: int = 0, measurement: str = "grid", at_s: float | None = None) -> P
     return Point(measurement, (("site", "home"),), (("power_w", float(i)),), UTC_S + i if at_s is None else at_s)
 
 
-def config(port: int, token: str = "secret", **more: object) -> InfluxConfig:
+def config(port: int, *, token: str = "secret", **more: Any) -> InfluxConfig:
     return InfluxConfig.model_validate({"url": f"http://127.0.0.1:{port}", "token": token, **more})
 
 
-def fast(folder: Path, port: int, **more: object) -> InfluxSink:
+def fast(folder: Path, port: int, **more: Any) -> InfluxSink:
     """A sink in a hurry."""
     return InfluxSink(config(port, **more), folder / "spool", flush_s=0.02, retry_s=(0.02, 0.05))
 
@@ -79,8 +80,12 @@ class Server:
 async def serving(answer: Callable[[str, list[str]], int | tuple[int, object]], port: int = 0) -> AsyncIterator[Server]:
     """Run a server; on a free port unless one is given."""
     server = Server(answer)
+
+    async def handle(request: web.Request) -> web.Response:
+        return await server.handle(request)  # which a test may replace
+
     application = web.Application(client_max_size=64_000_000)
-    application.router.add_post("/api/v2/write", server.handle)
+    application.router.add_post("/api/v2/write", handle)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
