@@ -16,7 +16,7 @@ from app.telemetry.projector import Projector
 from app.telemetry.rollup import Minute
 from tests.conftest import Victoria, free_port, until
 from tests.telemetry.ticks import EAST, UTC_S, make_tick
-from tests.telemetry.writes import PATIENCE_S, config, fast, point, running, serving
+from tests.telemetry.writes import PATIENCE_S, config, fast, point, running, serving, writing
 
 
 def test_a_line_holds_floats_escaped_tags_and_milliseconds() -> None:
@@ -99,7 +99,7 @@ async def test_a_refusal_is_told_in_plain_words_and_nothing_is_lost(
     tmp_path: Path, status: int, words: str, next_step: str
 ) -> None:
     now = status
-    async with serving(lambda *_: now) as server, running(fast(tmp_path, server.port)) as sink:
+    async with writing(tmp_path, lambda *_: now) as (server, sink):
         sink.offer([point(i) for i in range(10)])
         await until(lambda: sink.fault() is not None, PATIENCE_S)
         fault = sink.fault()
@@ -120,12 +120,11 @@ async def test_a_refusal_is_told_in_plain_words_and_nothing_is_lost(
 @pytest.mark.parametrize("status", [400, 422])
 async def test_one_line_that_is_refused_does_not_take_the_others_with_it(tmp_path: Path, status: int) -> None:
     bad = line(point(777))
-    async with serving(lambda _, lines: status if bad in lines else 204) as server:
-        async with running(fast(tmp_path, server.port)) as sink:
-            sink.offer([point(i) for i in range(1000)])
-            await until(lambda: sink.stats.pending == 0, PATIENCE_S)
-            assert sink.fault() is None
-            assert (sink.stats.written, sink.stats.refused) == (999, 1)
+    async with writing(tmp_path, lambda _, lines: status if bad in lines else 204) as (server, sink):
+        sink.offer([point(i) for i in range(1000)])
+        await until(lambda: sink.stats.pending == 0, PATIENCE_S)
+        assert sink.fault() is None
+        assert (sink.stats.written, sink.stats.refused) == (999, 1)
     assert sorted(set(server.taken)) == sorted(line(point(i)) for i in range(1000) if i != 777)
     assert len(server.requests) < 60
     said, kept = (tmp_path / "spool" / "quarantine.lp").read_text().splitlines()
@@ -144,7 +143,7 @@ async def test_what_a_server_says_it_has_dropped_is_looked_for_and_the_rest_coun
         said = f"failure writing points to database: partial write: points beyond retention policy dropped={len(old)}"
         return (422, {"code": "unprocessable entity", "message": said}) if old else 204
 
-    async with serving(answer) as server, running(fast(tmp_path, server.port)) as sink:
+    async with writing(tmp_path, answer) as (server, sink):
         sink.offer([point(i) for i in range(3000)])
         await until(lambda: sink.stats.pending == 0, PATIENCE_S)
         assert (sink.stats.written, sink.stats.refused, sink.stats.dropped) == (1500, 1500, 0)
@@ -174,26 +173,24 @@ async def test_a_server_that_refuses_everything_is_to_blame_and_not_the_points(t
 
 
 async def test_many_bad_points_in_a_row_are_put_aside_by_a_server_that_takes_others(tmp_path: Path) -> None:
-    async with serving(lambda _, lines: 400 if any("bad" in one for one in lines) else 204) as server:
-        async with running(fast(tmp_path, server.port)) as sink:
-            sink.offer([point(i, "bad") for i in range(100)])
-            await until(lambda: sink.fault() is not None, PATIENCE_S)
-            for i in range(100_000):
-                sink.offer([point(i)])
-                await asyncio.sleep(0.02)
-                if sink.stats.refused == 100:
-                    break
-            await until(lambda: sink.stats.pending == 0 and sink.fault() is None, PATIENCE_S)
+    async with writing(tmp_path, lambda _, lines: 400 if any("bad" in one for one in lines) else 204) as (server, sink):
+        sink.offer([point(i, "bad") for i in range(100)])
+        await until(lambda: sink.fault() is not None, PATIENCE_S)
+        for i in range(100_000):
+            sink.offer([point(i)])
+            await asyncio.sleep(0.02)
+            if sink.stats.refused == 100:
+                break
+        await until(lambda: sink.stats.pending == 0 and sink.fault() is None, PATIENCE_S)
     assert sink.stats.refused == 100
     assert {one.split(" ")[0] for one in server.taken} == {"grid,site=home"}
 
 
 async def test_a_batch_that_is_too_large_is_halved(tmp_path: Path) -> None:
-    async with serving(lambda _, lines: 413 if len(lines) > 100 else 204) as server:
-        async with running(fast(tmp_path, server.port)) as sink:
-            sink.offer([point(i) for i in range(1000)])
-            await until(lambda: sink.stats.pending == 0, PATIENCE_S)
-            assert (sink.stats.written, sink.stats.refused) == (1000, 0)
+    async with writing(tmp_path, lambda _, lines: 413 if len(lines) > 100 else 204) as (server, sink):
+        sink.offer([point(i) for i in range(1000)])
+        await until(lambda: sink.stats.pending == 0, PATIENCE_S)
+        assert (sink.stats.written, sink.stats.refused) == (1000, 0)
     assert server.taken == [line(point(i)) for i in range(1000)]
 
 
@@ -227,16 +224,15 @@ async def test_requests_are_small_and_gzipped(tmp_path: Path) -> None:
 
 async def test_minutes_have_a_bucket_of_their_own_whose_absence_holds_up_nothing(tmp_path: Path) -> None:
     minute = Projector("home").minute(Minute(UTC_S - 20.0, pv_w=1.0, pv_s=60.0))
-    async with serving(lambda bucket, _: 404 if bucket.endswith("_1m") else 204) as server:
-        async with running(fast(tmp_path, server.port)) as sink:
-            sink.offer([point(), minute])
-            await until(lambda: sink.fault() is not None, PATIENCE_S)
-            fault = sink.fault()
-            assert fault is not None
-            assert "zero_export_1m" in fault.text
-            sink.offer([point(1)])
-            await until(lambda: sink.stats.written == 2, PATIENCE_S)
-            assert sink.stats.pending == 1
+    async with writing(tmp_path, lambda bucket, _: 404 if bucket.endswith("_1m") else 204) as (server, sink):
+        sink.offer([point(), minute])
+        await until(lambda: sink.fault() is not None, PATIENCE_S)
+        fault = sink.fault()
+        assert fault is not None
+        assert "zero_export_1m" in fault.text
+        sink.offer([point(1)])
+        await until(lambda: sink.stats.written == 2, PATIENCE_S)
+        assert sink.stats.pending == 1
     assert server.buckets[:2] == ["zero_export", "zero_export_1m"]
     assert server.taken == [line(point(0)), line(point(1))]
 

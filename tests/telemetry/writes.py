@@ -76,8 +76,11 @@ class Server:
         return {f"{series} {at}": fields for series, fields, at in (line.split(" ") for line in self.taken)}
 
 
+Answer = Callable[[str, list[str]], int | tuple[int, object]]
+
+
 @asynccontextmanager
-async def serving(answer: Callable[[str, list[str]], int | tuple[int, object]], port: int = 0) -> AsyncIterator[Server]:
+async def serving(answer: Answer, port: int = 0) -> AsyncIterator[Server]:
     """Run a server; on a free port unless one is given."""
     server = Server(answer)
 
@@ -94,3 +97,10 @@ async def serving(answer: Callable[[str, list[str]], int | tuple[int, object]], 
         yield server
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def writing(folder: Path, answer: Answer) -> AsyncIterator[tuple[Server, InfluxSink]]:
+    """A server, and a sink that writes to it."""
+    async with serving(answer) as server, running(fast(folder, server.port)) as sink:
+        yield server, sink
