@@ -79,8 +79,10 @@ def _written(folder: Path, sample: list[list[Point]]) -> Iterator[Found]:
     spent_s = time.perf_counter() - started_s
     yield "lines_spooled_per_s", count / spent_s, f"telemetry: {count / spent_s:.0f} lines a second into the spool"
     at_s += SAMPLE_S  # old enough to be packed whatever its size
+    for lane, take in (("points", spool.newest), ("lasting", spool.oldest)):
+        if parcel := take(lane):
+            spool.give_back(parcel)
     for _ in range(10):
-        spool.newest("points")
         spool.tend()
     raw_mb = sum(len(text.encode()) + 1 for found in lines for _, text in found) / SAMPLE_S * DAY_S / 1e6
     kept_mb = spool.state.used_b / SAMPLE_S * DAY_S / 1e6

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 INBOX = 20_000  # points that wait for the spool's thread, should the disk hang
 TEND_S = 5.0
+REST = 0.2  # of the time between two requests with new points, after one with old ones: the time belongs to others
 CLOSE_S = 3.0
 REQUEST_S = 10.0
 REQUEST_GZIP_LEVEL = 1
@@ -190,7 +191,7 @@ class InfluxSink:
             await flow.advance()
         began_s = loop.time()
         while await self._backlog.advance() is Progress.TOOK and loop.time() - started_s < self._flush_s:
-            await asyncio.sleep(loop.time() - began_s)  # half of the time belongs to others
+            await asyncio.sleep(max(REST * self._flush_s, loop.time() - began_s))
             began_s = loop.time()
 
     def _read_token(self) -> None:
