@@ -1,6 +1,6 @@
 """InfluxDB 2.x, and what speaks its write API: every point goes through the spool, so that an outage loses nothing.
 
-Importing this costs about 13 MB, so it is imported only where InfluxDB is configured.
+Importing this costs about 23 MB, so it is imported only where InfluxDB is configured.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from app.telemetry import segment
 from app.telemetry.answers import Answer, judge, no_answer
 from app.telemetry.flow import Bucket, Desk, Flow, Lines, Pause, Progress
 from app.telemetry.points import Point
-from app.telemetry.spool import LANES, LASTINGS, POINTS, REVISED, Spool, lane_of
+from app.telemetry.spool import LANES, LASTING_POINTS, POINTS, REVISED, Spool, lane_of
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class InfluxSink:
 
         self._busy = busy
         self._live = Flow(desk, raw, lambda _: run(partial(spool.newest, POINTS)), retry_s, live=True)
-        self._in_order = (oldest(REVISED, raw), oldest(LASTINGS, lasting))
+        self._in_order = (oldest(REVISED, raw), oldest(LASTING_POINTS, lasting))
         self._backlog = oldest(POINTS, raw)
         self._flows = (self._live, *self._in_order, self._backlog)
 
@@ -151,12 +151,17 @@ class InfluxSink:
         )
 
     async def _keep(self) -> None:
+        loop = asyncio.get_running_loop()
+        tended_s = loop.time()
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(TEND_S):
                     await self._came.wait()
             self._came.clear()
             await self.store()
+            if loop.time() - tended_s >= TEND_S:
+                tended_s = loop.time()
+                await self._in_thread(self._spool.tend)
 
     def _take_in(self) -> None:
         """In the thread: from the inbox to the spool."""
@@ -170,7 +175,6 @@ class InfluxSink:
             if found:
                 self._spool.accept(lane, found)
         self._moving = 0
-        self._spool.tend()
 
     async def _send(self) -> None:
         loop = asyncio.get_running_loop()

@@ -138,7 +138,8 @@ class Lane:
             if segment is self._open:
                 os.fdatasync(self._file)
             else:
-                self._synced(self._path(segment.name), os.fdatasync)
+                with suppress(FileNotFoundError):  # somebody has deleted it, which is told when it is to be sent
+                    self._synced(self._path(segment.name), os.fdatasync)
             segment.synced = True
         if late:
             self._synced(self.folder, os.fsync)
@@ -215,16 +216,18 @@ class Lane:
         return Segment(sum(batch.lines for batch in batches), size_b, batches[0].utc_ms if batches else 0, name)
 
     def _content(self, segment: Segment) -> bytes:
-        """The bytes of a segment; a file that cannot be read is put aside, and is as if it were empty."""
+        """The bytes of a segment. One that cannot be read is put aside, as if it were empty."""
         if segment.held is not None:
             return bytes(segment.held)
         path = self._path(segment.name)
         try:
             return path.read_bytes()
         except OSError as error:
-            log.warning("%s cannot be read (%s); what it holds is not sent", path, error.strerror)
-            with suppress(OSError):
+            with suppress(FileNotFoundError):
                 os.replace(path, path.with_name(f"{path.name}.damaged"))
+            if not self.folder.is_dir():
+                raise
+            log.warning("%s cannot be read (%s); what it holds is not sent", path, error.strerror)
             return b""
 
     def _sent(self, segments: list[Segment]) -> list[Segment]:

@@ -37,8 +37,9 @@ class Quarantine:
     def damaged(self, name: str, pieces: Sequence[bytes]) -> None:
         """Keep what a file holds besides its whole batches, once."""
         path = self._folder / "damaged" / name
-        if not pieces or path.exists():
-            return
+        with suppress(OSError):
+            if not pieces or path.exists():
+                return
         log.warning("the spool's file %s is damaged: %d bytes of it are not sent", name, sum(map(len, pieces)))
         with suppress(OSError):
             path.parent.mkdir(exist_ok=True)

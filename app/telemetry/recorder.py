@@ -37,7 +37,7 @@ class Telemetry:
         self._sinks: list[Sink] = [self._sqlite]
         self._watched: list[Callable[[], Fault | None]] = [self._sqlite.fault]
         if config.influxdb is not None:
-            from app.telemetry.influx import InfluxSink  # noqa: PLC0415 - 13 MB that only its users pay
+            from app.telemetry.influx import InfluxSink  # noqa: PLC0415 - 23 MB that only its users pay
 
             influx = InfluxSink(config.influxdb, config.data_dir / "spool")
             self._sinks.append(influx)

@@ -7,38 +7,37 @@ their order strictly.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.model import Fault
 from app.telemetry.lane import Lane, Segment
 from app.telemetry.points import LASTING, REPLACED
 from app.telemetry.quarantine import Quarantine
-from app.telemetry.segment import MAX_B, MAX_LINES, frame, room_b
+from app.telemetry.segment import MAX_B, MAX_LINES, frame, parse_name, room_b
+from app.telemetry.troubles import spool_fault
 
-POINTS, REVISED, LASTINGS = "points", "revised", "lasting"
-LANES = (POINTS, REVISED, LASTINGS)  # what gives way first, first
+POINTS, REVISED, LASTING_POINTS = "points", "revised", "lasting"
+LANES = (POINTS, REVISED, LASTING_POINTS)  # what gives way first, first
 BATCH_LINES = 500
 MEMORY_B = 8 * MAX_B  # about two hours of points
 RETRY_S = 5.0
 PROBE_B = 65_536
 SYNC_S = 60.0
 BACKLOG_S = 10.0  # what has waited for longer waits for a server that is away
-ALARM = 0.8
 TOLD_S = 600.0  # how long a loss is told after the last one
 
 
 def lane_of(measurement: str) -> str:
     """The lane of a measurement's points."""
     if measurement in LASTING:
-        return LASTINGS
+        return LASTING_POINTS
     return REVISED if measurement in REPLACED else POINTS
 
 
@@ -132,9 +131,11 @@ class Spool:
                 for lane in self._lanes.values():
                     lane.sync()
                 self._synced_s = now_s
-            any(lane.pack(round(self._utc_s() * 1000.0)) for lane in self._lanes.values())
         except OSError as error:
             self._fail(error)
+        else:
+            with suppress(OSError):  # then it stays as large as it is; what cannot be appended is told
+                any(lane.pack(round(self._utc_s() * 1000.0)) for lane in self._lanes.values())
         self._bound()
         self._tell()
 
@@ -226,18 +227,26 @@ class Spool:
             self._dropped_s = self._now_s()
 
     def _parcel(self, name: str, take: Callable[[], list[Segment]]) -> Parcel | None:
-        lane = self._lanes[name]
         while segments := take():
-            lines: list[bytes] = []
-            for segment in segments:
-                batches, damaged = lane.read(segment)
-                self._quarantine.damaged(f"{name}-{segment.name}", damaged)
-                lines += [line for batch in batches for line in batch.payload.split(b"\n")[:-1]]
-            if lines:
-                return Parcel(name, tuple(segments), tuple(lines))
+            parcel = Parcel(name, tuple(segments), ())
+            try:
+                parcel = replace(parcel, lines=tuple(self._lines(name, segments)))
+            except OSError as error:
+                self._fail(error)
+                self.give_back(parcel)
+                break
+            if parcel.lines:
+                return parcel
             self._forget(name, segments, 0)
         self._tell()
         return None
+
+    def _lines(self, lane: str, segments: Sequence[Segment]) -> Iterator[bytes]:
+        for segment in segments:
+            batches, damaged = self._lanes[lane].read(segment)
+            self._quarantine.damaged(f"{lane}-{segment.name}", damaged)
+            for batch in batches:
+                yield from batch.payload.split(b"\n")[:-1]
 
     def _forget(self, lane: str, segments: Sequence[Segment], lines: int) -> None:
         self._lost(sum(segment.lines for segment in segments) - lines)
@@ -265,37 +274,26 @@ class Spool:
         )
 
     def _fault(self, used_b: int) -> Fault | None:
-        told = self._trouble_text() or self._full_text(used_b)
-        if told is None:
-            return None
+        found = spool_fault(
+            str(self._folder),
+            self._trouble,
+            used_b=used_b,
+            room_b=self._room_b,
+            cap_b=self._cap_b,
+            dropped=self._dropped,
+            just_lost=self._dropped_s is not None and self._now_s() - self._dropped_s < TOLD_S,
+        )
         before = self.state.fault
-        since_s = before.since_utc_s if before is not None else self._utc_s()
-        return Fault("spool", f"{told[0]}.", f"{told[1]}.", since_utc_s=since_s)
-
-    def _trouble_text(self) -> tuple[str, str] | None:
-        error = self._trouble
-        if error is None:
-            return None
-        if isinstance(error, BlockingIOError):
-            text = f"Another program uses {self._folder}: points for InfluxDB wait in memory only"
-            return text, "Stop the other one, or give each a data_dir of its own"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            text = f"There is no room on the disk of {self._folder}: points for InfluxDB wait in memory only"
-            return text, "Make room; it goes on by itself then"
-        text = f"{self._folder} cannot be written ({error.strerror}): points for InfluxDB wait in memory only"
-        return text, "Check that data_dir is there and writable, and that the disk is well"
-
-    def _full_text(self, used_b: int) -> tuple[str, str] | None:
-        lost = self._dropped_s is not None and self._now_s() - self._dropped_s < TOLD_S
-        if not lost and used_b < ALARM * self._room_b:
-            return None
-        share = f"The spool of points for InfluxDB is {100.0 * used_b / max(1, self._room_b):.0f} % full"
-        loss = f"; the oldest {self._dropped} points are lost" if self._dropped else ""
-        small = ", because the disk has little free space" if self._room_b < self._cap_b else ""
-        return f"{share}{small}{loss}", "Bring InfluxDB back; until then the oldest points give way"
+        since_s = self._utc_s() if before is None else before.since_utc_s
+        return None if found is None else replace(found, since_utc_s=since_s)
 
 
 def waiting(folder: Path) -> tuple[int, float | None]:
     """What waits in the spool at ``folder`` without using it: bytes, and the time of the oldest file that waits."""
-    found = [path.stat() for lane in LANES for path in (folder / lane).glob("*.lp*")]
-    return sum(stat.st_size for stat in found), min((stat.st_mtime for stat in found), default=None)
+    size_b, oldest_utc_s = 0, None
+    for path in (path for lane in LANES for path in (folder / lane).glob("*") if parse_name(path.name)):
+        with suppress(OSError):  # it was sent just now
+            stat = path.stat()
+            size_b += stat.st_size
+            oldest_utc_s = stat.st_mtime if oldest_utc_s is None else min(oldest_utc_s, stat.st_mtime)
+    return size_b, oldest_utc_s

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from app.telemetry.segment import LEAST_B, parse_name
-from app.telemetry.spool import ALARM, LASTINGS, MEMORY_B, POINTS, REVISED, TOLD_S, Spool, lane_of, waiting
+from app.telemetry.spool import LASTING_POINTS, MEMORY_B, POINTS, REVISED, TOLD_S, Parcel, Spool, lane_of, waiting
+from app.telemetry.troubles import ALARM
 
 GB = 1_000_000_000
 
@@ -77,9 +78,9 @@ def test_points_that_others_replace_have_lanes_that_keep_their_order() -> None:
     assert {name: lane_of(name) for name in ("grid", "forecast", "minute", "day", "month", "event")} == {
         "grid": POINTS,
         "forecast": REVISED,
-        "minute": LASTINGS,
-        "day": LASTINGS,
-        "month": LASTINGS,
+        "minute": LASTING_POINTS,
+        "day": LASTING_POINTS,
+        "month": LASTING_POINTS,
         "event": POINTS,
     }
 
@@ -107,7 +108,7 @@ def test_the_newest_go_first_and_the_others_oldest_first(place: Place) -> None:
     assert place.files() == []
 
 
-@pytest.mark.parametrize("lane", [REVISED, LASTINGS])
+@pytest.mark.parametrize("lane", [REVISED, LASTING_POINTS])
 def test_a_lane_in_order_gives_what_came_first_also_where_it_came_just_now(place: Place, lane: str) -> None:
     spool = place.open()
     spool.accept(lane, lines(0, 10))
@@ -122,19 +123,19 @@ def test_a_killed_process_leaves_everything_it_has_accepted(place: Place) -> Non
     spool = place.open()
     for i in range(100):
         spool.accept(POINTS, lines(i, i + 1))
-        spool.accept(LASTINGS, lines(i, i + 1))
+        spool.accept(LASTING_POINTS, lines(i, i + 1))
     spool.newest(POINTS)
     spool = place.crash()
     assert spool.state.pending == 200
     assert spool.state.oldest_utc_s == place.at_s
     spool.accept(POINTS, lines(100, 101))
-    spool.accept(LASTINGS, lines(100, 101))
+    spool.accept(LASTING_POINTS, lines(100, 101))
     newest = spool.newest(POINTS)
     assert newest is not None
     assert [line.decode() for line in newest.lines] == lines(100, 101)
     spool.give_back(newest)
     assert drained(spool) == lines(0, 101)
-    assert drained(spool, LASTINGS) == lines(0, 101)
+    assert drained(spool, LASTING_POINTS) == lines(0, 101)
     assert place.crash().state.pending == 0
 
 
@@ -190,7 +191,7 @@ def test_the_oldest_give_way_are_counted_and_told(place: Place) -> None:
     alarmed = None
     while spool.state.dropped == 0:
         spool.accept(POINTS, [f"grid power_w={random.random()},x={random.random()} {accepted + i}" for i in range(500)])
-        spool.accept(LASTINGS, lines(accepted, accepted + 1))
+        spool.accept(LASTING_POINTS, lines(accepted, accepted + 1))
         spool.tend()
         accepted += 500
         if alarmed is None and spool.state.fault is not None:
@@ -203,7 +204,7 @@ def test_the_oldest_give_way_are_counted_and_told(place: Place) -> None:
     assert fault is not None
     assert f"the oldest {spool.state.dropped} points are lost" in fault.text
     assert spool.state.used_b <= place.cap_b
-    assert len(drained(spool, LASTINGS)) == accepted / 500, "what lasts gives way last"
+    assert len(drained(spool, LASTING_POINTS)) == accepted / 500, "what lasts gives way last"
     left = drained(spool)
     assert len(left) == accepted - spool.state.dropped
     assert left[-1].endswith(f" {accepted - 1}")
@@ -431,7 +432,7 @@ def test_what_waits_can_be_seen_without_using_the_spool(place: Place) -> None:
     assert waiting(place.folder) == (0, None)
     spool = place.open()
     spool.accept(POINTS, lines(0, 10))
-    spool.accept(LASTINGS, lines(0, 10))
+    spool.accept(LASTING_POINTS, lines(0, 10))
     size_b, oldest_utc_s = waiting(place.folder)
     assert size_b == spool.state.used_b > 500
     assert oldest_utc_s is not None
@@ -474,3 +475,66 @@ def test_the_lock_is_not_left_to_children(place: Place) -> None:
     again = place.open()
     assert again.state.fault is None
     child.communicate(b"\n")
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_order_of_events_loses_or_overtakes_anything(place: Place, seed: int) -> None:
+    """Points come, are sent, taken or given back, the disk fails and works again, and the process is killed."""
+    dice = random.Random(seed)
+    spool, number = place.open(), 0
+    waiting_for: dict[str, list[str]] = {POINTS: [], LASTING_POINTS: []}
+    under_way: list[Parcel] = []
+    blocked = place.folder / POINTS
+
+    def took(parcel: Parcel) -> None:
+        found = [line.decode() for line in parcel.lines]
+        gone = set(found)
+        if parcel.lane == LASTING_POINTS:
+            left = waiting_for[parcel.lane]
+            assert found == left[: len(found)], "in order, and the oldest first"
+        waiting_for[parcel.lane] = [one for one in waiting_for[parcel.lane] if one not in gone]
+        spool.done(parcel)
+
+    for _ in range(300):
+        place.at_s += dice.choice([0.1, 1.0, 10.0, 700.0])
+        match dice.choice(
+            ["come", "come", "come", "new", "old", "old lasting", "taken", "back", "tend", "kill", "break"]
+        ):
+            case "come":
+                lane, more = dice.choice([POINTS, LASTING_POINTS]), dice.choice([1, 3, 700])
+                waiting_for[lane] += lines(number, number + more)
+                spool.accept(lane, lines(number, number + more))
+                number += more
+            case "new" if parcel := spool.newest(POINTS):
+                under_way.append(parcel)
+            case "old" if parcel := spool.oldest(POINTS, dice.choice([1, 100, 5000])):
+                under_way.append(parcel)
+            case "old lasting" if not any(parcel.lane == LASTING_POINTS for parcel in under_way):
+                under_way += [parcel] if (parcel := spool.oldest(LASTING_POINTS)) else []
+            case "taken" if under_way:
+                took(under_way.pop(dice.randrange(len(under_way))))
+            case "back" if under_way:
+                spool.give_back(under_way.pop())
+            case "tend":
+                spool.tend()
+            case "kill" if not spool.state.held_lines and blocked.is_dir() and spool.state.fault is None:
+                spool, under_way = place.crash(), []
+            case "break":
+                if blocked.is_dir():
+                    blocked.rename(place.folder / "moved")
+                    spool._fail(OSError(5, "Input/output error"))
+                    blocked.write_text("")
+                else:
+                    blocked.unlink()
+                    (place.folder / "moved").rename(blocked)
+        assert spool.state.dropped == 0
+    if not blocked.is_dir():
+        blocked.unlink()
+        (place.folder / "moved").rename(blocked)
+    place.at_s += 10.0
+    spool.tend()
+    for parcel in under_way:
+        spool.give_back(parcel)
+    assert set(drained(spool)) >= set(waiting_for[POINTS])
+    assert drained(spool, LASTING_POINTS) == waiting_for[LASTING_POINTS]
+    assert spool.state.pending == 0
