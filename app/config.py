@@ -89,6 +89,7 @@ class InfluxConfig(Section):
     )
     org: str = "solar"
     bucket: str = "zero_export"
+    spool_mb: float = Field(256, ge=8, description="what may wait on the disk; then the oldest gives way")
 
     @field_validator("token_file", mode="before")
     @classmethod

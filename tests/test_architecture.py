@@ -22,6 +22,7 @@ PURE += [
     "excursions.py",
 ]
 PURE += ["prices/board.py", "jsonpath.py", "ledger.py", "potential.py"]
+PURE += ["telemetry/segment.py", "telemetry/answers.py", "telemetry/troubles.py"]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},

@@ -35,10 +35,13 @@ class Telemetry:
         self._site = site
         self._sqlite = SqliteSink(config.data_dir / "telemetry.db", raw=config.influxdb is None)
         self._sinks: list[Sink] = [self._sqlite]
+        self._watched: list[Callable[[], Fault | None]] = [self._sqlite.fault]
         if config.influxdb is not None:
-            from app.telemetry.influx import InfluxSink  # noqa: PLC0415 - 13 MB that only its users pay
+            from app.telemetry.influx import InfluxSink  # noqa: PLC0415 - 23 MB that only its users pay
 
-            self._sinks.append(InfluxSink(config.influxdb))
+            influx = InfluxSink(config.influxdb, config.data_dir / "spool")
+            self._sinks.append(influx)
+            self._watched += [influx.fault, influx.spool_fault]
         self._projector = Projector(site, toggle_url)
         self._rollup: Rollup | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -70,7 +73,7 @@ class Telemetry:
 
     def faults(self) -> tuple[Fault, ...]:
         """What keeps telemetry from being stored now."""
-        return tuple(fault for sink in self._sinks if (fault := sink.fault()) is not None)
+        return tuple(fault for ask in self._watched if (fault := ask()) is not None)
 
     def stores(self) -> tuple[StoreState, ...]:
         """How each store stands."""
