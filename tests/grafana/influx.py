@@ -61,7 +61,11 @@ class Influx:
             lines[DATABASES[source]].append(line(point))
         for database, found in lines.items():
             for i in range(0, len(found), BATCH):
-                self._post("write", "\n".join(found[i : i + BATCH]).encode(), db=database, precision="ms")
+                self.post(found[i : i + BATCH], database)
+
+    def post(self, lines: Iterable[str], database: str) -> None:
+        """Lines as they are into a database."""
+        self._post("write", "\n".join(lines).encode(), db=database, precision="ms")
 
     def ask(self, text: str, source: str = boards.RAW) -> list[Json]:
         """What one statement answers."""

@@ -22,8 +22,9 @@ from app.telemetry.projector import Projector
 from app.telemetry.rollup import Minute
 from app.telemetry.spool import POINTS, Spool
 from tests.conftest import Victoria, free_port, until
-from tests.grafana.test_queries import INFLUXD
-from tests.grafana.test_queries import running as running_influx
+from tests.grafana.boards import RAW
+from tests.grafana.influx import DATABASES
+from tests.grafana.influx import running as running_influx
 from tests.telemetry.ticks import EAST, UTC_S, WEST, make_inverter, make_tick
 from tests.telemetry.writes import PATIENCE_S, config, fast, point, running, serving
 
@@ -272,8 +273,6 @@ def ticks() -> list[Point]:
 
 async def test_what_the_spool_holds_comes_back_from_an_influxdb_1_as_it_was(tmp_path: Path) -> None:
     """Also where a file of the spool is posted by hand, as it is."""
-    if INFLUXD is None:
-        pytest.skip("needs a real InfluxDB: apt install influxdb")
     sink = InfluxSink(config(free_port()), tmp_path / "spool")
     offered = ticks()
     sink.offer(offered)
@@ -282,7 +281,7 @@ async def test_what_the_spool_holds_comes_back_from_an_influxdb_1_as_it_was(tmp_
     await sink.close()
     assert len(files) == 3
     with running_influx(tmp_path) as influx:
-        influx.write(files)
+        influx.post(files, DATABASES[RAW])
         found: dict[tuple[str, int, frozenset[tuple[str, str]]], dict[str, object]] = {}
         for series in influx.ask("SELECT * FROM /.*/ GROUP BY *"):
             for row in series["values"]:
