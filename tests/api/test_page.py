@@ -203,13 +203,15 @@ async def test_old_values_are_grey(house: House, visit: Visit) -> None:
     assert await text(page, "#mode") == "Stalled"
 
 
+@pytest.mark.parametrize("locale", ["en-AU", "de-DE"])
 @pytest.mark.parametrize("width", [320, 390, 1280])
-async def test_nothing_has_to_be_scrolled_sideways(house: House, visit: Visit, width: int) -> None:
+async def test_nothing_has_to_be_scrolled_sideways(house: House, visit: Visit, width: int, locale: str) -> None:
     long = make_inverter(name="A" * 60, serial="1" * 60)
     house.hub.publish(make_tick(-12345.6, inverters=(make_inverter(), long), faults=(METER_FAULT,), excursions=ACCOUNT))
-    page = await visit(house.url, width=width)
+    page = await visit(house.url, width=width, locale=locale)
     await expect(page.locator(".inverter")).to_have_count(2)
-    assert await text(page, ".big") == "12.3kW"
+    assert await text(page, ".big") in ("12.3kW", "12,3kW")
+    await expect(page.locator(".entries li").first).to_be_visible()
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
 
 

@@ -95,7 +95,7 @@ async def test_a_new_connection_refreshes_everything(house: House, visit: Visit,
     await expect(page.locator("#grid")).to_have_text("99")
     await expect(page.locator("#banner")).to_be_hidden()
     for name in ("history?from", "energy?span=day", "journal?limit"):
-        await until(lambda name=name: any(one.startswith(name) for one in archive.asked), 20.0, name)  # type: ignore[misc]
+        await until(lambda name=name: any(one.startswith(name) for one in archive.asked), 20.0, name)
 
 
 async def test_everything_that_can_be_reached_by_keyboard_shows_that_it_is(house: House, visit: Visit) -> None:
@@ -109,7 +109,9 @@ async def test_everything_that_can_be_reached_by_keyboard_shows_that_it_is(house
         name, outline = await page.evaluate(
             """() => {
                 const node = document.activeElement;
-                return [node.id || node.className || node.textContent || node.tagName, getComputedStyle(node).outlineStyle];
+                return [
+                    node.id || node.className || node.textContent || node.tagName, getComputedStyle(node).outlineStyle
+                ];
             }"""
         )
         if name == "BODY" or (seen and "Zero export" in name):
@@ -133,7 +135,7 @@ async def test_no_motion_where_none_is_wanted(house: House, visit: Visit) -> Non
 
 
 async def test_at_first_it_waits_in_words(house: House, visit: Visit) -> None:
-    house.hub.latest = None  # type: ignore[misc]
+    house.hub.latest = None
     page = await visit(house.url)
     await expect(page.locator("#live-text")).to_have_text("Waiting")
     await expect(page.locator("#no-inverters")).to_have_text("No inverter is known yet.")

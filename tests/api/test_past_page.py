@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from .archive import DAY_S, FakeArchive
 from .conftest import Build, House, Visit
@@ -211,11 +211,11 @@ async def test_the_newest_wish_wins_over_late_answers(house: House, visit: Visit
     held = asyncio.Event()
     left = asyncio.Event()
 
-    async def late(route: object) -> None:
+    async def late(route: Route) -> None:
         await held.wait()
         await route.fulfill(
             json={"utc_s": [UTC_S - 9.0], "grid_w": [4321.0], "pv_w": [1.0], "load_w": [1.0], "limit_w": [1.0]}
-        )  # type: ignore[attr-defined]
+        )
         left.set()
 
     await page.route("**/api/history?seconds=21600", late)

@@ -90,7 +90,7 @@ export default {
   "target.bad": "Der Zielwert ist keine Zahl in Watt.",
   "target.done": "Der Zielwert ist jetzt {target}.",
   "limit.now": "Geltende Begrenzung",
-  "meter.age": "Alter Zählerwert",
+  "meter.age": "Alter der Messung",
   "excursion.today": "Größte Überschreitung heute",
   "excursion.now": "Überschreitung jetzt",
   "excursion.rule": "Mehr als {over} zu viel, mindestens {time} lang:",
