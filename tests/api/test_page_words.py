@@ -34,6 +34,7 @@ def everything() -> Tick:
     inverters = (
         make_inverter(guarded=True, foreign="solar/1/cmd/power: 0", foreign_at_s=98.0, note="A note."),
         make_inverter("116180400002", "Shed", enabled=False, reachable=None),
+        make_inverter("116180400003", "Barn", reachable=False, power_at_s=None),
     )
     stores = (StoreState("influxdb", 10, 120, 3, 2, 300.0, 10, 20), StoreState("sqlite", 50))
     tick = priced([9.0, -4.0, 6.0, 8.25, 3.0, 1.0, -2.0, 4.0])
