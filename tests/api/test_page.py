@@ -120,7 +120,7 @@ async def test_a_fault_says_what_to_do_and_since_when(house: House, visit: Visit
     shown = await fault.inner_text()
     assert METER_FAULT.text in shown
     assert METER_FAULT.next_step in shown
-    assert re.search(r"meter · since .* \(7\d s\)", shown)
+    assert re.search(r"meter · since .* \(\d+ (s|min)\)", shown)
     assert await page.locator("#dry-run").is_visible()
     assert await text(page, "#mode") == "Fail-safe"
     house.hub.publish(make_tick(utc_s=UTC_S + 1))
@@ -157,7 +157,7 @@ async def test_the_dead_man_limit_and_foreign_commands_are_shown(house: House, v
     await expect(armed.locator("dl")).to_contain_text("Armed ✓")
     assert not await armed.locator(".note").is_visible()
     await expect(other.locator("dl")).to_contain_text("Not armed")
-    assert re.fullmatch(r"Somebody else commanded it \d s ago \(solar/1/cmd/power: 0\)", await text(other, ".note"))
+    assert re.fullmatch(r"Somebody else commanded it \d+ s ago \(solar/1/cmd/power: 0\)", await text(other, ".note"))
 
 
 async def test_hostile_names_are_only_text(house: House, visit: Visit) -> None:
@@ -181,12 +181,12 @@ async def test_a_lost_connection_is_shown_and_mended(house: House, visit: Visit)
     await expect(page.locator("#live-text")).to_have_text("Live")
     config = house.config.model_copy(update={"port": house.server.port})
     await house.server.stop()
-    await expect(page.locator("#banner")).to_contain_text("Connection lost", timeout=8000)
+    await expect(page.locator("#banner")).to_contain_text("Connection lost")
     assert await text(page, "#live-text") == "Offline"
     house.server._config = config
     await house.server.start()
     house.hub.publish(make_tick(99.0, utc_s=UTC_S + 60))
-    await expect(page.locator("#grid")).to_have_text("99", timeout=15000)
+    await expect(page.locator("#grid")).to_have_text("99")
     assert not await page.locator("#banner").is_visible()
 
 
@@ -221,7 +221,7 @@ async def test_the_chart_shows_the_past_and_goes_on(house: House, visit: Visit) 
     await expect(page.locator(".plot canvas")).to_be_visible()
     await page.locator("#plot").scroll_into_view_if_needed()
     await page.locator("#plot").focus()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not await text(page, ".legend .at"):
             await page.keyboard.press("ArrowLeft")
     assert re.search(r"Grid\s*1[56]\d W", await text(page, "#legend"))
@@ -313,7 +313,7 @@ class TestReadToken:
     async def test_without_it_the_page_says_so_and_asks_no_more(self, build: Build, visit: Visit) -> None:
         house, page = await self.visit(build, visit)
         await page.get_by_role("button", name="Cancel").click()
-        await expect(page.locator("#banner")).to_contain_text("Nothing is shown without the token", timeout=8000)
+        await expect(page.locator("#banner")).to_contain_text("Nothing is shown without the token")
         assert await text(page, "#live-text") == "Offline"
         assert house.server.readers == 0
 
@@ -321,7 +321,7 @@ class TestReadToken:
         _house, page = await self.visit(build, visit)
         for number in range(6):
             await self.give(page, f"guess-number-{number}")
-        await expect(page.locator("#banner")).to_contain_text("5 wrong tokens came from this address", timeout=8000)
+        await expect(page.locator("#banner")).to_contain_text("5 wrong tokens came from this address")
 
     async def test_the_page_that_asks_takes_the_token_that_may_change(self, build: Build, visit: Visit) -> None:
         house = await build(token="sunshine", read_token="moonlight")

@@ -134,6 +134,7 @@ async def test_all_that_is_seen_or_heard_comes_from_the_texts(house: House, visi
             outside = shorter
         words = set(re.findall(r"[^\W\d_]+", outside))
         assert words <= UNITS | DATES, text
+        assert not re.search(r"undefined|null|NaN", text), text
 
 
 async def test_german_browsers_get_german(house: House, visit: Visit) -> None:

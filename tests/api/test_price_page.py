@@ -302,7 +302,7 @@ class TestOverride:
         house.hub.publish(priced())
         page = await visit(house.url)
         await expect(page.locator("#override-running")).to_be_visible()
-        await expect(page.locator("#override-running")).to_be_hidden(timeout=8000)
+        await expect(page.locator("#override-running")).to_be_hidden()
         await expect(page.get_by_role("button", name="Automatic")).to_have_attribute("aria-pressed", "true")
 
     async def test_without_a_price_it_is_tucked_away_and_works(self, house: House, visit: Visit) -> None:

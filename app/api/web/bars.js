@@ -1,9 +1,8 @@
 // Energy by day or month: upwards what the house used, downwards the sun that it did not get.
 
 import { element, text } from "./dom.js";
-import { decimal, energy, percent, roughly } from "./format.js";
+import { decimal, energy, percent, roughly, worth } from "./format.js";
 import { locale, t } from "./i18n.js";
-import { worth } from "./energy.js";
 
 const UP = { self_used: "self_used_wh", import: "import_wh" };
 const DOWN = { export: "export_wh", held: "curtailed_wh" };

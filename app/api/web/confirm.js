@@ -25,6 +25,7 @@ form.addEventListener("submit", async (event) => {
       field.focus();
     } else {
       message.textContent = answer.error;
+      if (answer.controller) message.lang = "en";
     }
   } catch {
     message.textContent = t("api.silent");

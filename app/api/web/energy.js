@@ -3,13 +3,13 @@
 import { look } from "./api.js";
 import { Bars } from "./bars.js";
 import { byId, element, joined, press, text } from "./dom.js";
-import { date, duration, energy, known, money, percent, roughly } from "./format.js";
+import { date, duration, energy, known, percent, roughly, worth } from "./format.js";
 import { t } from "./i18n.js";
 
 const SPANS = ["today", "month", "total"];
 const COUNTS = { day: 31, month: 12 };
+const BUSY_MS = 2000;
 const FIGURES = ["pv", "self_used", "export", "held", "load", "import"];
-const LEAST_C = 0.5; // less money than that is not worth a word
 
 export class Energy {
   #root = byId("energy");
@@ -38,8 +38,10 @@ export class Energy {
   /** Fetch the days or months. */
   async refresh() {
     const by = this.#by;
-    const { data } = await look(`api/energy?span=${by}&count=${COUNTS[by]}`);
+    const { data, busy, missing } = await look(`api/energy?span=${by}&count=${COUNTS[by]}`);
     if (by !== this.#by) return;
+    if (busy) setTimeout(() => this.refresh(), BUSY_MS);
+    if (!data && !missing) return; // what is shown is the best there is
     this.#rows = data?.rows ?? null;
     this.#parts.past.hidden = !this.#rows?.length;
     this.#root.classList.toggle("alone", this.#parts.past.hidden);
@@ -139,10 +141,4 @@ function proportion(bar, values, whole) {
   values.forEach((value, index) => {
     bar.children[index].style.width = whole > 0 && known(value) ? `${(100 * Math.max(0, value)) / whole}%` : "0";
   });
-}
-
-/** Money in words: gained, or else cost; null where there is none to speak of. */
-export function worth(gained, value, currency) {
-  if (!known(value) || !currency || Math.abs(value) < LEAST_C) return null;
-  return t(`energy.${value < 0 ? "cost" : gained}`, { money: money(Math.abs(value), currency) });
 }

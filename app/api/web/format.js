@@ -57,10 +57,11 @@ export const moment = formatted({ day: "numeric", month: "short", hour: "2-digit
 /** The first letter large: the controller writes its reasons small. */
 export const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 
+const LEAST_C = 0.5; // less money than that is not worth a word
 const currencies = new Map();
 
 /** Hundredths of a currency, as people write it. */
-export function money(value, currency) {
+function money(value, currency) {
   if (!currencies.has(currency)) {
     let format = { format: (amount) => `${decimal(amount, 2, 2)} ${currency}` }; // whatever the configuration calls it
     try {
@@ -71,4 +72,10 @@ export function money(value, currency) {
     currencies.set(currency, format);
   }
   return currencies.get(currency).format(value / 100);
+}
+
+/** Money in words: gained, or else cost; null where there is none to speak of. */
+export function worth(gained, value, currency) {
+  if (!known(value) || !currency || Math.abs(value) < LEAST_C) return null;
+  return t(`energy.${value < 0 ? "cost" : gained}`, { money: money(Math.abs(value), currency) });
 }
