@@ -146,9 +146,12 @@ class TestJournal:
     async def test_older_ones_on_demand_and_none_twice(self, house: House, visit: Visit) -> None:
         page = await visit(house.url)
         entries, older = page.locator(".entries li"), page.get_by_role("button", name="Older")
-        await older.click()
-        await expect(entries).to_have_count(61)
-        await older.click()
+        await expect(older).to_be_visible()
+        for _ in range(3):
+            if await older.is_visible():
+                count = await entries.count()
+                await older.click()
+                await expect(entries).not_to_have_count(count)
         await expect(entries).to_have_count(100)
         await expect(older).to_be_hidden()
         texts = await entries.locator("p[lang]").all_inner_texts()

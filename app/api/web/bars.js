@@ -43,10 +43,10 @@ export class Bars {
 
   /** Take other rows, by "day" or "month". */
   load(rows, by, currency) {
+    if (by !== this.#by) this.#chosen = -1;
     this.#by = by;
     this.#currency = currency;
     this.#drawnAt = 0;
-    this.#chosen = -1;
     this.show(rows);
   }
 
