@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from playwright.async_api import Browser, Page, expect
 
 from app.api.http import HttpServer
 from app.api.links import State, toggle_url
@@ -16,6 +17,7 @@ from app.model import Fault, Settings
 from app.state import SettingsStore
 from app.steptests import StepTests
 
+from .archive import FakeArchive
 from .ticks import UTC_S, make_tick
 
 CHROME = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/130.0 Safari/537.36"}
@@ -104,3 +106,38 @@ async def house(build: Build) -> House:
     house = await build()
     house.hub.publish(make_tick())
     return house
+
+
+Visit = Callable[..., Awaitable[Page]]
+PATIENCE_MS = 20_000  # of a loaded machine
+
+
+@pytest.fixture
+def archive() -> FakeArchive:
+    """What the controller keeps of the past, as the pages of this test see it."""
+    return FakeArchive()
+
+
+@pytest.fixture
+async def visit(browser: Browser, archive: FakeArchive) -> AsyncIterator[Visit]:
+    """Opens pages; whatever a page complains about in its console fails the test, or asks of another host."""
+    complaints: list[str] = []
+    excused: list[str] = []
+
+    async def open_page(url: str, *, width: int = 390, excuse: str = "", script: str = "", **options: Any) -> Page:
+        excused.extend([excuse] if excuse else [])
+        chosen: dict[str, Any] = {"locale": "en-AU", "timezone_id": "UTC", "has_touch": width < 500} | options
+        page = await browser.new_page(viewport={"width": width, "height": 844}, **chosen)
+        page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
+        page.on("request", lambda one: None if "127.0.0.1" in one.url else complaints.append(f"asks {one.url}"))
+        await archive.serve(page)
+        await page.add_init_script(script)
+        await page.goto(url)
+        return page
+
+    yield open_page
+    assert not [text for text in complaints if not any(one in text for one in excused)]

@@ -102,6 +102,21 @@ class TestFiles:
         again, body = await house.ask("GET", f"/web/{name}", headers={"If-None-Match": response.headers["ETag"]})
         assert (again.status, body) == (304, "")
 
+    async def test_compressed_and_plain_are_two_versions_of_a_file(self, house: House) -> None:
+        found = {}
+        for coding in ("gzip, br", "identity", "gzip;q=0, br"):
+            headers = {"Accept-Encoding": coding}
+            response, body = await house.ask("GET", "/web/app.js", headers=headers)
+            found[coding] = response.headers.get("Content-Encoding"), response.headers["ETag"], body
+            assert response.headers["Vary"] == "Accept-Encoding"
+            headers |= {"If-None-Match": response.headers["ETag"]}
+            again, nothing = await house.ask("GET", "/web/app.js", headers=headers)
+            assert (again.status, nothing) == (304, "")
+        assert [encoding for encoding, _, _ in found.values()] == ["gzip", None, None]
+        assert found["identity"] == found["gzip;q=0, br"]
+        assert found["identity"][1] != found["gzip, br"][1]
+        assert found["identity"][2] == found["gzip, br"][2], "unpacked it is the same"
+
     @pytest.mark.parametrize(
         "path", ["/web/../http.py", "/web/%2e%2e/http.py", "/web//etc/passwd", "/web/confirm.html"]
     )
