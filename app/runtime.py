@@ -84,7 +84,12 @@ class System:
         self._actuator = Actuator([self._dtu])
         self._pricing = Pricing(config, session, self._broker)
         self._ledger_file = Kept(config.data_dir / "ledger.json", KeptLedger, KeptLedger(), "ledger")
-        self._ledger = LedgerKeeper(self._pricing.currency, config.control.export_limit_w, self._ledger_file.read())
+        self._ledger = LedgerKeeper(
+            self._pricing.currency,
+            config.control.export_limit_w,
+            self._ledger_file.read(),
+            most_w=config.control.max_grid_w,
+        )
         self._learned = LearnedStore(config.data_dir / "learned.json")
         settings = replace(control_settings(config), learned_dead_time_s=self._learned.dead_times())
         self._controller = Controller(settings)

@@ -21,6 +21,7 @@ PURE += [
     "excursions.py",
 ]
 PURE += ["prices/board.py", "jsonpath.py", "ledger.py", "potential.py"]
+PURE += ["counter.py", "energy.py", "localtime.py"]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},
