@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 
+from bench import sqlite
 from bench.core import simulated_day_s, steps_per_s
 from bench.process import broker_program, latencies, start_up, usage
 
@@ -42,6 +43,8 @@ async def _measure(seconds: float, *, quiet: bool) -> dict[str, float]:
         tell(f"core_steps_per_s_{count}", rate, f"core, {count:2} inverters: {rate:8.0f} steps/s")
     day_s = simulated_day_s()
     tell("simulated_day_s", day_s, f"simulator, 24 h of the household scenario: {day_s:.1f} s")
+    for key, value, text in await asyncio.to_thread(lambda: list(sqlite.measure())):
+        tell(key, value, text)
     start = await start_up(1)
     tell("first_command_s", start.command_s, f"start: first, safe command after {start.command_s:.1f} s")
     tell("regulating_s", start.regulating_s, f"start: export over after {start.regulating_s:.1f} s")

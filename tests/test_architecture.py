@@ -25,7 +25,8 @@ PURE += ["counter.py", "energy.py", "localtime.py"]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},
-    "sqlite3": {"telemetry/database.py", "telemetry/sqlite.py"},
+    "sqlite3": {"telemetry/archive.py", "telemetry/database.py", "telemetry/records.py", "telemetry/sqlite.py"},
+    "pyarrow": {"telemetry/parquet.py"},
     "jsonpath_ng": {"jsonpath.py"},
     "yaml": {"yamlfile.py"},
     "amqtt": {"simulator/broker.py"},
