@@ -117,6 +117,7 @@ class System:
             site=config.site,
             faults=self._telemetry.faults,
             tests=self._tests,
+            stored=self._telemetry.records,
             dropped=lambda: {"opendtu": self._dtu.dropped, "set": self._mqtt.dropped},
         )
         self._watchdog = Watchdog()

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.telemetry.archive import COARSE_S, KEYED, MINUTE_15, Archive
+from app.telemetry.archive import Archive
 from app.telemetry.points import MEASUREMENTS, RAW, SCHEMA, TEXT, Measurement, Point, Value
 from app.telemetry.rollup import NAMES
+from app.telemetry.tables import COARSE_S, KEYED, MINUTE_15
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from app.model import Tick
-from app.telemetry.archive import COARSE_S, SERIES, Row
 from app.telemetry.rollup import CLOCK_STEP_S, NAMES
+from app.telemetry.tables import COARSE_S, SERIES, Row
 
 STEP_S = 5
 KEPT_S = 3600.0

@@ -10,7 +10,6 @@ from app.config import Config
 from app.hub import Hub, Subscription
 from app.model import Fault, Settings, StoreState, Tick
 from app.state import SettingsStore
-from app.telemetry.history import History
 from app.telemetry.projector import Projector
 from app.telemetry.records import Records
 from app.telemetry.rollup import Rollup
@@ -44,7 +43,7 @@ class Telemetry:
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
         self.records = Records(self._sqlite, site)
-        self.history = History(self.records.rows)
+        self.history = self.records.history
         store.on_change(lambda _, source: self._projector.changed_by(source))
 
     async def run(self) -> None:
