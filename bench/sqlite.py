@@ -15,6 +15,7 @@ from app.telemetry.database import Database
 from app.telemetry.history import History
 from app.telemetry.points import MINUTE, Point, known
 from app.telemetry.rollup import Minute
+from app.telemetry.tables import Row
 
 YEAR_S = 365 * 86_400
 END_S = 1_750_000_500.0 // 60 * 60
@@ -65,9 +66,7 @@ def write_year(database: Database) -> None:
 def history_ms(archive: Archive, seconds: float) -> tuple[float, int]:
     """The fastest of three questions for the last ``seconds``, and the number of rows that the page gets."""
 
-    async def stored(
-        since_utc_s: float, until_utc_s: float, step_s: int
-    ) -> list[tuple[float, tuple[float | None, ...]]]:
+    async def stored(since_utc_s: float, until_utc_s: float, step_s: int) -> list[Row]:
         return archive.rows(SITE, since_utc_s, until_utc_s, step_s)
 
     history = History(stored, utc=lambda: END_S)

@@ -21,11 +21,11 @@ PURE += [
     "excursions.py",
 ]
 PURE += ["prices/board.py", "jsonpath.py", "ledger.py", "potential.py"]
-PURE += ["counter.py", "energy.py", "localtime.py"]
+PURE += ["counter.py", "energy.py", "localtime.py", "telemetry/tables.py", "telemetry/csvfile.py"]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},
-    "sqlite3": {"telemetry/archive.py", "telemetry/database.py", "telemetry/records.py", "telemetry/sqlite.py"},
+    "sqlite3": {f"telemetry/{name}.py" for name in ("archive", "database", "records", "sqlite")} | {"exporting.py"},
     "pyarrow": {"telemetry/parquet.py"},
     "jsonpath_ng": {"jsonpath.py"},
     "yaml": {"yamlfile.py"},

@@ -31,6 +31,7 @@ LATE_MS = 600_000  # a minute is written that long after its end at the latest
 AGAIN_MS = 7_200_000  # what is newer is folded again, since a restart may have completed a minute
 SPARE_PAGES, SPARE_SHARE = 1000, 0.1  # free pages that stay: they are soon used again
 GIVEN_BACK_AT_ONCE = 1000  # pages
+HURRIED_EVERY = 10_000  # steps of SQLite, some milliseconds
 FREE_DISK = 3.0  # times the size of the file, to make it anew
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _INCREMENTAL = 2
@@ -65,14 +66,15 @@ class Database:
             self._connection.close()
             raise
         self.archive = Archive(self._connection)
+        self._hurried = False
 
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
 
-    def interrupt(self) -> None:
-        """Let what is under way fail; from any thread."""
-        self._connection.interrupt()
+    def hurry(self) -> None:
+        """Let `make_anew` fail soon, and leave the file as it is; from any thread."""
+        self._hurried = True
 
     def insert(self, points: Sequence[Point]) -> None:
         """Store points, all of them or none."""
@@ -102,7 +104,10 @@ class Database:
         return self._number("PRAGMA auto_vacuum") == _INCREMENTAL
 
     def make_anew(self) -> bool:
-        """Write the whole file again, so that pages can be given back; False: there is no room for that."""
+        """Write the whole file again, so that pages can be given back; False: there is no room for that.
+
+        Raises `sqlite3.OperationalError` where it cannot be done, `hurry` included; the file is as it was then.
+        """
         size_b = self._number("PRAGMA page_count") * self._number("PRAGMA page_size")
         if shutil.disk_usage(self.path.parent).free < FREE_DISK * size_b:
             return False
@@ -110,7 +115,11 @@ class Database:
         folder = str(self.path.parent.absolute()).replace("'", "''")
         self._connection.execute(f"PRAGMA temp_store_directory = '{folder}'")
         self._connection.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
-        self._connection.execute("VACUUM")
+        self._connection.set_progress_handler(lambda: self._hurried, HURRIED_EVERY)
+        try:
+            self._connection.execute("VACUUM")
+        finally:
+            self._connection.set_progress_handler(None, 0)
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return True
 

@@ -77,7 +77,7 @@ class SqliteSink:
     async def close(self) -> None:
         """Write what is left and close the file."""
         if self._making_anew and self._database is not None:
-            self._database.interrupt()  # it may take minutes; the next start tries again
+            self._database.hurry()  # it may take minutes; the next start tries again
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._flush()

@@ -6,18 +6,20 @@ import asyncio
 import math
 import random
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from app.telemetry.archive import Archive, columns_of, open_read_only, pages
+from app.telemetry.archive import Archive, open_read_only, pages
 from app.telemetry.database import Database
 from app.telemetry.points import ACCOUNT, EVENT, MINUTE, SCHEMA, Event, Point, known
-from app.telemetry.records import Records, UnreadableError
+from app.telemetry.records import Records
 from app.telemetry.rollup import Minute
 from app.telemetry.sqlite import SqliteSink
+from app.telemetry.tables import UnreadableError, columns_of
 
 NOW_S = 1_750_000_500.0  # a quarter of an hour begins here
 DAY_S, WEEK_S = 86_400.0, 7 * 86_400.0
@@ -284,16 +286,21 @@ class TestTheFileStaysSmall:
     ) -> None:
         _old_file(path)
         sink = SqliteSink(path, raw=False, flush_s=0.01, utc=lambda: NOW_S)
-        began = asyncio.Event()
-        loop, made = asyncio.get_running_loop(), Database.make_anew
+        began, stopped = asyncio.Event(), threading.Event()
+        loop, made, hurry = asyncio.get_running_loop(), Database.make_anew, Database.hurry
 
         def slow(database: Database) -> bool:
             loop.call_soon_threadsafe(began.set)
-            endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
-            database._connection.execute(endless).fetchone()
+            assert stopped.wait(30.0)
             return made(database)
 
+        def hurried(database: Database) -> None:
+            hurry(database)
+            stopped.set()
+
         monkeypatch.setattr(Database, "make_anew", slow)
+        monkeypatch.setattr(Database, "hurry", hurried)
+        monkeypatch.setattr("app.telemetry.database.HURRIED_EVERY", 10)
         task = asyncio.create_task(sink._flush())
         await began.wait()
         await sink.close()

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from app.telemetry.archive import MINUTE_15
 from app.telemetry.database import Database
 from app.telemetry.points import MEASUREMENTS, SCHEMA, Point
 from app.telemetry.projector import Projector
 from app.telemetry.records import Records
 from app.telemetry.rollup import Minute
 from app.telemetry.sqlite import SqliteSink
+from app.telemetry.tables import MINUTE_15
 from tests.telemetry.ticks import EAST, UTC_S, make_tick
 
 MINUTE = Minute(UTC_S - 20.0, grid_w=5.0, grid_min_w=-3.0, grid_max_w=9.0, grid_s=40.0, import_wh=0.1, export_wh=0.02)
