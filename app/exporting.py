@@ -24,7 +24,7 @@ BUSY_S = 5.0
 TELL_EVERY_S = 1.0
 EVER_S = 253_402_300_800.0  # the end of the year 9999
 GROUP = 50_000  # rows of a Parquet file that are written at once
-NO_PYARROW = "--format parquet needs pyarrow: pip install 'zero-export[parquet]' (or pip install 'pyarrow>=20')"
+NO_PYARROW = "--format parquet needs pyarrow: pip install '.[parquet]' in the checkout, or pip install 'pyarrow>=20'"
 TEXT = """\
 Writes a table of the store as CSV or Parquet: any range, also while the controller runs. Times are UTC (ISO 8601),
 units are in the names of the columns, and what is unknown is empty."""

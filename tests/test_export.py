@@ -144,7 +144,7 @@ class TestParquet:
         path = f"{hidden}:{Path(__file__).parent.parent}"
         said = export("--format", "parquet", "--output", "x.parquet", code=1, PYTHONPATH=path)
         assert said.stderr == (
-            "--format parquet needs pyarrow: pip install 'zero-export[parquet]' (or pip install 'pyarrow>=20')\n"
+            "--format parquet needs pyarrow: pip install '.[parquet]' in the checkout, or pip install 'pyarrow>=20'\n"
         )
 
 

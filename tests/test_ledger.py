@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import random
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -32,7 +34,8 @@ from app.model import (
     Snapshot,
 )
 from app.potential import METHOD
-from tests.conftest import local_time
+from tests import ledger_process
+from tests.conftest import local_time, until
 
 NOON = 1_750_000_000.0  # 2025-06-15, 15:06:40 UTC
 MAX_W, SUN_W = 2000.0, 1500.0
@@ -405,6 +408,31 @@ class TestWhatSurvives:
         assert house.seen.currency == (second or first)
         assert house.seen.total.export_wh == pytest.approx(kept_wh)
         assert house.seen.total.earned_c == pytest.approx(0.008 * kept_wh)
+
+    async def test_a_kill_at_any_moment_loses_nothing_that_the_meter_counts(self, tmp_path: Path) -> None:
+        path, began_utc_s = tmp_path / "ledger.json", time.time() - 1000.0
+        first_wh, before = 0.0, b""
+        for _ in range(4):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.ledger_process", str(path), str(began_utc_s)
+            )
+            await until(lambda old=before: path.exists() and path.read_bytes() != old, 30.0, "saved")
+            await asyncio.sleep(random.uniform(0.0, 0.1))
+            process.kill()
+            await process.wait()
+            before = path.read_bytes()
+            if not first_wh:
+                kept = ledger_process.file(path).read()
+                assert kept.energy.imported is not None
+                first_wh = kept.energy.imported.mark.value_wh - kept.total.import_wh
+        keeper = LedgerKeeper("", None, ledger_process.file(path).read(), most_w=ledger_process.MOST_W)
+        turn = ledger_process.snapshot(began_utc_s)
+        assert turn.meter.reading is not None
+        assert turn.meter.reading.import_wh is not None
+        total = keeper.observe(turn, Decision(Mode.LIMIT, "", grid_w=None)).total
+        behind_wh = turn.meter.reading.import_wh - first_wh - total.import_wh
+        assert -10_000.0 < behind_wh < 1.0, "no less than the counter, and beyond it no more than a power stood for"
+        assert not (tmp_path / "ledger.damaged").exists()
 
     @pytest.mark.parametrize("knows_pv", [False, True])
     def test_a_file_of_a_version_without_months_and_counters(self, tmp_path: Path, knows_pv: bool) -> None:
