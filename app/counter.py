@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 SLACK_S = 120.0  # devices bring their counters up to date every minute or so
+CACHED_S = 3600.0  # a driver that is not answered repeats the last value for so long at most
 SETTLE_S = 300.0  # a counter that has been for so long where it cannot have come to has begun anew
 WOBBLE_WH = 1.0  # a counter that falls back by no more than rounding does stands still
 S_PER_H = 3600.0
@@ -44,7 +45,7 @@ class Counter:
     def __init__(self, most_w: float, mark: Mark | None = None) -> None:
         self._most_w = most_w
         self.mark = mark
-        self._moved_s: float | None = None
+        self._moved_s = self._seen_s = -math.inf  # in this run of the program
         self._strange: tuple[float, float] | None = None  # a value that cannot be, and when it was first seen
 
     @property
@@ -61,9 +62,11 @@ class Counter:
             return self._begin(value_wh, now_s, utc_s)
         grown_wh = value_wh - mark.value_wh
         if -WOBBLE_WH <= grown_wh <= 0.0:
-            self.mark, self._strange = replace(mark, utc_s=utc_s), None
+            self.mark, self._seen_s, self._strange = replace(mark, utc_s=utc_s), now_s, None
             return None
-        elapsed_s = max(utc_s - mark.utc_s, now_s - self._moved_s if self._moved_s is not None else 0.0)
+        elapsed_s = utc_s - mark.utc_s
+        if self._moved_s > -math.inf:
+            elapsed_s = max(elapsed_s, min(now_s - self._moved_s, now_s - self._seen_s + CACHED_S))
         if 0.0 < grown_wh <= self._most_wh(elapsed_s):
             self._believe(value_wh, now_s, utc_s)
             return Grown(grown_wh, mark.utc_s)
@@ -85,4 +88,5 @@ class Counter:
         return Grown(None, utc_s)
 
     def _believe(self, value_wh: float, now_s: float, utc_s: float) -> None:
-        self.mark, self._moved_s, self._strange = Mark(value_wh, utc_s), now_s, None
+        self.mark, self._strange = Mark(value_wh, utc_s), None
+        self._moved_s = self._seen_s = now_s

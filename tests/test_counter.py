@@ -83,6 +83,16 @@ def test_a_jump_is_measured_by_the_time_that_it_had() -> None:
         assert device.shows(5000.0 + jump_wh, 3600.0) == counted_wh
 
 
+def test_a_counter_that_stood_for_long_may_not_jump_the_further() -> None:
+    """A winter without export is no reason to believe a summer's in a minute."""
+    device = Device(Mark(5000.0, UTC_S))
+    device.shows(5001.0)
+    for _ in range(2000):
+        device.shows(5001.0)
+    assert device.shows(5001.0 + 2200.0) == 1.0, "more than an hour gives, and a little"
+    assert device.shows(5001.0 + 2000.0) == 2001.0
+
+
 def test_a_clock_that_is_set_right_after_the_start_makes_a_gap_plausible() -> None:
     """A small computer without a clock of its own wakes at the time of its last breath."""
     device = Device(Mark(5000.0, UTC_S))
