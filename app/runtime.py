@@ -85,7 +85,12 @@ class System:
         self._actuator = Actuator([self._dtu])
         self._pricing = Pricing(config, session, self._broker)
         self._ledger_file = Kept(config.data_dir / "ledger.json", KeptLedger, KeptLedger(), "ledger")
-        self._ledger = LedgerKeeper(self._pricing.currency, config.control.export_limit_w, self._ledger_file.read())
+        self._ledger = LedgerKeeper(
+            self._pricing.currency,
+            config.control.export_limit_w,
+            self._ledger_file.read(),
+            most_w=config.control.max_grid_w,
+        )
         self._learned = LearnedStore(config.data_dir / "learned.json")
         settings = replace(control_settings(config), learned_dead_time_s=self._learned.dead_times())
         self._controller = Controller(settings)
@@ -114,6 +119,7 @@ class System:
             site=config.site,
             faults=self._telemetry.faults,
             tests=self._tests,
+            stored=self._telemetry.records,
             dropped=lambda: {"opendtu": self._dtu.dropped, "set": self._mqtt.dropped},
         )
         self._watchdog = Watchdog()

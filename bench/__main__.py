@@ -1,4 +1,4 @@
-"""``python -m bench``: the core's speed, the spool, the process's latency, memory and CPU, and how fast it starts."""
+"""``python -m bench``: the core's speed, the stores, the page, and the process's latency, memory, CPU and start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable
 
-from bench import telemetry
+from bench import page, sqlite, telemetry
 from bench.core import simulated_day_s, steps_per_s
 from bench.process import broker_program, latencies, start_up, usage
 
@@ -68,11 +68,28 @@ async def _process(seconds: float) -> AsyncIterator[Found]:
         yield f"cpu_pct_{count}", used.cpu_pct, text
 
 
+async def _sqlite(_seconds: float) -> AsyncIterator[Found]:
+    for found in await asyncio.to_thread(lambda: list(sqlite.measure())):
+        yield found
+
+
+async def _page(_seconds: float) -> AsyncIterator[Found]:
+    loads = await page.page_loads()
+    for name, load in (("here", loads.here), ("phone", loads.phone)):
+        size_kb = load.transferred_b / 1000.0
+        yield f"page_{name}_kb", size_kb, f"page, {name}: {size_kb:.0f} kB in {load.requests} requests"
+        yield f"page_{name}_paint_ms", load.first_paint_ms, f"page, {name}: first paint {load.first_paint_ms:.0f} ms"
+        yield f"page_{name}_values_ms", load.values_ms, f"page, {name}: live values {load.values_ms:.0f} ms"
+
+
 PARTS: dict[str, Callable[[float], AsyncIterator[Found]]] = {
     "core": _core,
     "telemetry": telemetry.measure,
+    "sqlite": _sqlite,
+    "page": _page,
     "process": _process,
 }
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,8 +10,8 @@ from app.config import Config
 from app.hub import Hub, Subscription
 from app.model import Fault, Settings, StoreState, Tick
 from app.state import SettingsStore
-from app.telemetry.history import History
 from app.telemetry.projector import Projector
+from app.telemetry.records import Records
 from app.telemetry.rollup import Rollup
 from app.telemetry.sink import Sink
 from app.telemetry.sqlite import SqliteSink
@@ -32,7 +32,6 @@ class Telemetry:
     ) -> None:
         site = config.site
         self._hub = hub
-        self._site = site
         self._sqlite = SqliteSink(config.data_dir / "telemetry.db", raw=config.influxdb is None)
         self._sinks: list[Sink] = [self._sqlite]
         self._watched: list[Callable[[], Fault | None]] = [self._sqlite.fault]
@@ -46,7 +45,8 @@ class Telemetry:
         self._rollup: Rollup | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
-        self.history = History(lambda since_utc_s, step_s: self._sqlite.rows(site, since_utc_s, step_s))
+        self.records = Records(self._sqlite, site)
+        self.history = self.records.history
         store.on_change(lambda _, source: self._projector.changed_by(source))
 
     async def run(self) -> None:
@@ -82,7 +82,7 @@ class Telemetry:
     async def _restore(self) -> None:
         """Go on where the last run of the program ended; once, since this run knows better afterwards."""
         if self._rollup is None:
-            self._rollup = Rollup(await self._sqlite.last_minute(self._site))
+            self._rollup = Rollup(await self.records.last_minute())
             await self.history.seed()
 
     async def _record(self, ticks: Subscription) -> None:

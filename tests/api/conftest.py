@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from app.hub import Hub
 from app.model import Fault, Settings
 from app.state import SettingsStore
 from app.steptests import StepTests
+from app.telemetry.points import Point
+from app.telemetry.records import Records
+from app.telemetry.sqlite import SqliteSink
 
 from .archive import FakeArchive
 from .ticks import UTC_S, make_tick
@@ -36,6 +39,8 @@ class House:
     stored: Any = field(default_factory=dict)
     asked: list[float] = field(default_factory=list)
     faults: tuple[Fault, ...] = ()
+    sink: SqliteSink = field(init=False)
+    records: Records = field(init=False)
     tests: StepTests = field(default_factory=lambda: StepTests(["116180400001"]))
     server: HttpServer = field(init=False)
 
@@ -57,6 +62,11 @@ class House:
         url = toggle_url(self.config, key or self.store.signing_key, state=state, expires_utc_s=expires)
         return url.replace(self.config.public_url, self.url)
 
+    async def keep(self, points: Iterable[Point]) -> None:
+        """Have these in the database."""
+        self.sink.offer(list(points))
+        await self.sink._flush()
+
     async def ask(self, method: str, path: str, **request: Any) -> tuple[aiohttp.ClientResponse, Any]:
         """One request, never following redirects; the second value is its JSON, or else its text."""
         url = path if path.startswith("http") else self.url + path
@@ -77,6 +87,8 @@ async def build(tmp_path: Path) -> AsyncIterator[Build]:
         store = SettingsStore(tmp_path / "settings.json", Settings())
         client = aiohttp.ClientSession(headers={"User-Agent": "curl/8.5.0"})
         house = House(config, store, Hub(), client)
+        house.sink = SqliteSink(tmp_path / "telemetry.db", raw=True, utc=lambda: house.utc_s)
+        house.records = Records(house.sink, "home")
         house.server = HttpServer(
             config,
             house.hub,
@@ -86,6 +98,7 @@ async def build(tmp_path: Path) -> AsyncIterator[Build]:
             site="home",
             faults=lambda: house.faults,
             tests=house.tests,
+            stored=house.records,
             clock=lambda: house.now_s,
             utc=lambda: house.utc_s,
             heartbeat_s=heartbeat_s,
@@ -98,6 +111,7 @@ async def build(tmp_path: Path) -> AsyncIterator[Build]:
     for house in started:
         await house.client.close()
         await house.server.stop()
+        await house.sink.close()
 
 
 @pytest.fixture

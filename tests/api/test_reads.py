@@ -9,6 +9,7 @@ import pytest
 
 from app.api import listener
 from app.api.http import HttpServer
+from app.api.series import NAMES
 from app.config import HttpConfig
 from app.model import Fault
 
@@ -49,6 +50,8 @@ class TestHistory:
             "pv_w": [None, 5.0],
             "load_w": [None, None],
             "limit_w": [None, None],
+            "grid_min_w": [None, None],
+            "grid_max_w": [None, None],
         }
         assert house.asked == [3600.0]
 
@@ -61,7 +64,7 @@ class TestHistory:
 
     async def test_nothing_stored_yet(self, house: House) -> None:
         _, data = await house.ask("GET", "/api/history")
-        assert data == {"utc_s": [], "grid_w": [], "pv_w": [], "load_w": [], "limit_w": []}
+        assert data == {name: [] for name in ("utc_s", *NAMES)}
 
     @pytest.mark.parametrize("seconds", ["0", "-5", "x", "", "1e3", "nan", "2678401", "9" * 20, "٣"])
     async def test_a_bad_length_of_time(self, house: House, seconds: str) -> None:
