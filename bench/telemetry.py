@@ -9,7 +9,6 @@ import asyncio
 import math
 import multiprocessing
 import random
-import socket
 import sys
 import tempfile
 import time
@@ -41,6 +40,7 @@ from app.telemetry.influx import InfluxSink, line
 from app.telemetry.points import Point
 from app.telemetry.projector import Projector
 from app.telemetry.spool import Spool, lane_of
+from bench.process import free_port
 
 LOCAL = "127.0.0.1"
 DAY_S = 86_400
@@ -98,7 +98,7 @@ def _written(folder: Path, sample: list[list[Point]]) -> Iterator[Found]:
 
 async def _drained(folder: Path, sample: list[list[Point]]) -> AsyncIterator[Found]:
     """Twenty hours of backlog to a local server, with the loop watched meanwhile."""
-    port = _free_port()
+    port = free_port()
     sink = InfluxSink(InfluxConfig(url=f"http://{LOCAL}:{port}", token="bench"), folder)  # noqa: S106 - no secret
     for hour in range(1, 20):
         for points in sample:
@@ -147,7 +147,7 @@ async def _outage_mb(folder: Path) -> float:
 
 async def outage(folder: Path) -> float:
     """A day of points for a server that is not there, as fast as it goes; growth of the memory in MB."""
-    sink = InfluxSink(InfluxConfig(url=f"http://{LOCAL}:{_free_port()}", token="bench"), folder)  # noqa: S106
+    sink = InfluxSink(InfluxConfig(url=f"http://{LOCAL}:{free_port()}", token="bench"), folder)  # noqa: S106
     task = asyncio.create_task(sink.run())
     sample = [list(points) for points in recorded(600)]
     for points in sample:
@@ -268,12 +268,6 @@ def _serve(port: int) -> None:
     application = web.Application(client_max_size=64_000_000)
     application.router.add_post("/api/v2/write", take)
     web.run_app(application, host=LOCAL, port=port, print=None, access_log=None)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOCAL, 0))
-        return int(probe.getsockname()[1])
 
 
 def _memory_mb() -> float:
