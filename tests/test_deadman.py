@@ -53,7 +53,7 @@ async def deadman_at(mosquitto: Mosquitto) -> AsyncIterator[tuple[Broker, DeadMa
     deadman = DeadMan(broker, "home", message)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("app.deadman.KEEPALIVE_S", 30)
-        async with running(broker.run(), deadman.run()):
+        async with running(broker.run()), running(deadman.run()):
             await until(lambda: broker.connected)
             yield broker, deadman
 
