@@ -31,6 +31,26 @@ async def test_the_switch_on_the_page_releases_and_resumes(installation: Install
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
 
 
+async def test_the_page_shows_what_was_kept_and_hands_it_out(installation: Installation, browser: Browser) -> None:
+    place = installation
+    await place.app.start()
+    await held(place)
+    page = await browser.new_page(viewport={"width": 1180, "height": 900}, locale="en-AU")
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("response", lambda answer: complaints.append(answer.url) if answer.status >= 400 else None)
+    await page.goto(place.app.url)
+    await expect(page.locator("#journal")).to_contain_text("starting: waiting")
+    await expect(page.locator("#energy")).to_contain_text(
+        "Over time", timeout=90_000
+    )  # an account is stored each minute
+    async with page.expect_download() as download:
+        await page.locator("#download").click()
+    saved = Path(await (await download.value).path()).read_text(encoding="utf-8")
+    assert saved.startswith("utc,site,grid_w")
+    assert not complaints
+
+
 async def test_points_of_several_inverters_reach_a_real_database(
     tmp_path: Path, mosquitto: Mosquitto, victoria: Victoria
 ) -> None:
