@@ -38,11 +38,12 @@ async def until(condition: Callable[[], bool], timeout_s: float) -> None:
 
 
 @asynccontextmanager
-async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def running(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run something beside the block."""
-    task = asyncio.create_task(work)
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,9 +10,11 @@ from contextlib import suppress
 import aiohttp
 
 from app.broker import Address, Broker
+from app.brokers import Brokers
 from app.checks import Check, running, until
 from app.config import Config
 from app.inverters.opendtu import OpenDtu
+from app.meters import Access, build
 from app.meters.slot import MeterSlot
 from app.model import InverterState
 from app.outbound import new_session
@@ -47,8 +49,13 @@ async def examine(
 
 
 async def _meter(config: Config) -> list[Check]:
+    own = Broker(Address.of(config.mqtt), f"zero-export-{config.site}-doctor-meter")
     async with new_session() as session:
-        return [await _one_meter(MeterSlot([item.build(session)]), item.type) for item in config.meter]
+        brokers = Brokers(own, config.mqtt, f"zero-export-{config.site}-doctor-meter")
+        access = Access(session, brokers.at, config.data_dir)
+        meters = [(item.type, MeterSlot([build(item, access)])) for item in config.meter]
+        async with running(*(broker.run() for broker in (own, *brokers.others))):
+            return [await _one_meter(slot, kind) for kind, slot in meters]
 
 
 async def _one_meter(slot: MeterSlot, kind: str) -> Check:

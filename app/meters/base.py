@@ -6,12 +6,15 @@ import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 import aiohttp
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from app.fields import Section
+from app.broker import Broker
+from app.fields import BrokerConfig, Section
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, Reading
 from app.outbound import ask, place
 
@@ -19,19 +22,63 @@ MAX_POWER_W = 100_000.0  # beyond any house connection: a unit mix-up or a corru
 Emit = Callable[[Reading | DeviceError], None]
 
 
-class PolledConfig(Section):
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a meter may use of the program. ``broker``: the connection to the broker of its section, or to ours."""
+
+    session: aiohttp.ClientSession
+    broker: Callable[[BrokerConfig | None], Broker]
+    data_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What docs/meters.md says of a type: which products, the lines to configure it, how fast, and its limits."""
+
+    products: str
+    example: str
+    speed: str
+    limits: str = ""
+
+
+class MeterSection(Section):
+    """Keys of every meter."""
+
+    about: ClassVar[About]
+
+    invert: bool = Field(False, description="true where the meter counts export as positive")
+    scale: float = Field(1.0, gt=0, le=10_000, description="its values are multiplied by this")
+    phase_factors: tuple[float, ...] | None = Field(
+        None, description="one factor per phase, such as [1, -1, 1] where one clamp is turned; the power is their sum"
+    )
+
+    @field_validator("phase_factors")
+    @classmethod
+    def _some(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and (not 1 <= len(value) <= 3 or not all(0.0 < abs(one) <= 10_000.0 for one in value)):
+            raise ValueError(f"{list(value)} are no factors: one to three numbers, none of them 0")
+        return value
+
+    def driver(self, access: Access) -> Meter:
+        """The driver of this type."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class PolledConfig(MeterSection):
     """Keys of every meter that is asked for its value."""
 
     interval_s: float = Field(1.0, ge=0.2, le=60, description="seconds between two requests")
     timeout_s: float = Field(1.5, gt=0, le=10, description="give up on one request after this many seconds")
-    invert: bool = Field(False, description="true where the meter counts export as positive")
 
 
 class Meter(Protocol):
     """A source of readings. ``run`` never returns; it emits each reading or the fault instead of one."""
 
     name: str
-    interval_s: float
+
+    @property
+    def interval_s(self) -> float:
+        """How often it is expected to have something new."""
 
     async def run(self, emit: Emit) -> None:
         """Emit for ever; raises nothing that a device can cause."""

@@ -1,52 +1,61 @@
-"""Any meter that answers a GET with JSON: the URL, and where in the answer the power stands."""
+"""Any meter that answers a GET with JSON: the URL, and where in the answer the power stands.
+
+Products that are known stand in presets.yaml: their URL and paths, so that an address is all that is to be given.
+"""
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Any, Literal
 
 import aiohttp
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from app.endpoint import Endpoint
-from app.jsonpath import JsonPath, look_up
-from app.meters.base import Emit, Meter, PolledConfig, get_json, optional, poll, watts
+from app.meters.base import About, Access, Emit, Meter, PolledConfig, get_json, poll
+from app.meters.extract import Extracted, Extraction, extract
+from app.meters.presets import asked, filled, presets
 from app.model import DeviceDataError, DeviceError, Reading
 from app.outbound import place
 from app.redact import Redactor, secrets_of
 
-_UNITS = {"": 1.0, "w": 1.0, "kw": 1000.0, "mw": 0.001}
-_QUANTITY = re.compile(r"^\s*([+-]?\d+(?:[.,]\d+)?)\s*([a-zA-Z]*)\s*$")
+
+def _presets_in_schema(schema: dict[str, Any]) -> None:
+    """For editors: a preset asks for keys of its own, and knows the URL."""
+    schema["required"] = [key for key in schema["required"] if key != "url"]
+    schema["properties"]["preset"]["anyOf"][0]["enum"] = sorted(presets())
+    schema["properties"] |= {key: {"type": ["string", "integer"]} for key in sorted(asked())}
 
 
-class HttpJsonConfig(PolledConfig, Endpoint):
+class HttpJsonConfig(PolledConfig, Endpoint, Extraction):
     """A meter behind a URL. Give ``path``, or ``import_path`` and ``export_path`` where it counts them apart."""
 
-    type: Literal["http_json"]
-    path: JsonPath | None = Field(None, description="JSONPath of the signed power, positive is import")
-    import_path: JsonPath | None = None
-    export_path: JsonPath | None = None
-    sum: bool = Field(False, description="true: the path may match several values, which are summed")
-    unit: Literal["W", "kW", "mW"] = Field("W", description="unit of plain numbers; a unit in the answer wins")
+    about = About(
+        products="anything that answers JSON over HTTP",
+        example='type: http_json\nurl: http://192.168.1.20/api/power\npath: "$.power"',
+        speed="as fast as the device; one request a second",
+    )
 
-    @model_validator(mode="after")
-    def _one_way(self) -> HttpJsonConfig:
-        both = self.import_path is not None and self.export_path is not None
-        if (self.path is None) == (not both) or (self.path is not None and (self.import_path or self.export_path)):
-            raise ValueError("give path, or import_path and export_path together")
-        return self
+    model_config = ConfigDict(json_schema_extra=_presets_in_schema)
 
-    def build(self, session: aiohttp.ClientSession) -> Meter:
+    type: Literal["http_json", "tasmota", "iobroker", "vzlogger", "fronius", "amis", "emlog", "shrdzm"]
+    preset: str | None = Field(None, description="a product of docs/meters.md, which knows its URL and paths")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_product(cls, given: Any) -> Any:
+        return filled(given) if isinstance(given, dict) else given
+
+    def driver(self, access: Access) -> Meter:
         """The driver for this URL."""
-        return HttpJson(self, session)
+        return HttpJson(self, access.session)
 
 
 class HttpJson:
     """Polls one URL."""
 
     def __init__(self, config: HttpJsonConfig, session: aiohttp.ClientSession) -> None:
-        self.name = f"http_json at {place(config.url)}"
+        self.name = f"{config.preset or config.type} at {place(config.url)}"
         self.interval_s = config.interval_s
         self._config = config
         self._session = session
@@ -62,44 +71,24 @@ class HttpJson:
         started_s = time.monotonic()
         try:
             document = await get_json(self._session, self._config.url, self._config.timeout_s, headers=self._headers)
-            power_w = parse(document, self._config)
+            found = parse(document, self._config)
         except DeviceError as error:  # it may quote what the server says, and the server knows our login
             raise type(error)(self._public(str(error))) from None
         done_s = time.monotonic()
-        return Reading(power_w, at_s=done_s, utc_s=time.time(), latency_s=done_s - started_s)
+        return Reading(
+            found.power_w,
+            at_s=done_s,
+            utc_s=time.time(),
+            phases=found.phases,
+            import_wh=found.import_wh,
+            export_wh=found.export_wh,
+            latency_s=done_s - started_s,
+        )
 
 
-def parse(document: Any, config: HttpJsonConfig) -> float:
-    """The grid power in watts, positive is import. Raises `DeviceDataError` naming the path."""
-    if config.path is not None:
-        power_w = _value(document, config.path, config)
-    else:
-        power_w = _value(document, str(config.import_path), config) - _value(document, str(config.export_path), config)
-    return -power_w if config.invert else power_w
-
-
-def _value(document: Any, path: str, config: HttpJsonConfig) -> float:
-    who = place(config.url)
+def parse(document: Any, config: HttpJsonConfig) -> Extracted:
+    """What the answer says; watts, positive is import. Raises `DeviceDataError` naming the path."""
     try:
-        found = look_up(document, path)
-    except ValueError as error:
-        raise DeviceDataError(f"{who}: {error}") from None
-    if not found:
-        raise DeviceDataError(f"{who}: nothing at {path} in the answer")
-    if len(found) > 1 and not config.sum:
-        raise DeviceDataError(f"{who}: {len(found)} values at {path}: name one, or set sum: true")
-    return sum(_watts(value, path, config.unit) for value in found)
-
-
-def _watts(value: Any, path: str, unit: str) -> float:
-    """A number, or a string like ``"-123,4 W"``."""
-    factor = _UNITS[unit.lower()]
-    if isinstance(value, str):
-        match = _QUANTITY.match(value)
-        if match is None or match[2].lower() not in _UNITS:
-            raise DeviceDataError(f"{path} is {value[:40]!r}, not a power")
-        if match[2]:
-            factor = _UNITS[match[2].lower()]
-        value = float(match[1].replace(",", "."))
-    number = optional(value)
-    return watts(value if number is None else number * factor, path)
+        return extract(document, config)
+    except DeviceDataError as error:
+        raise DeviceDataError(f"{place(config.url)}: {error}") from None

@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 
 from app.endpoint import basic_login
 from app.fields import Host
-from app.meters.base import Emit, Meter, PolledConfig, get_json, optional, poll, watts, when_new
+from app.meters.base import About, Access, Emit, Meter, PolledConfig, get_json, optional, poll, watts, when_new
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
 from app.redact import Redactor, secrets_of
 
@@ -32,6 +32,13 @@ Power = tuple[float, tuple[Phase, ...]]
 
 class ShellyConfig(PolledConfig):
     """A Shelly grid meter."""
+
+    about = About(
+        products="Shelly EM, 3EM, Pro 3EM, 3EM-63, Pro EM, EM of Gen1 to Gen4",
+        example="type: shelly\nhost: 192.168.1.20",
+        speed="1 s",
+        limits="without a password, or with the one of the device (password: …)",
+    )
 
     type: Literal["shelly"]
     host: Host
@@ -54,9 +61,9 @@ class ShellyConfig(PolledConfig):
             raise ValueError(f"{list(value)} is no choice of channels: use numbers from 0 to 3, each once")
         return value
 
-    def build(self, session: aiohttp.ClientSession) -> Meter:
+    def driver(self, access: Access) -> Meter:
         """The driver for this device."""
-        return Shelly(self, session)
+        return Shelly(self, access.session)
 
 
 class Shelly:
@@ -94,13 +101,12 @@ class Shelly:
                 self._read_power = self._read_counters = None
                 raise type(error)(self._public(str(error))) from None
         done_s = time.monotonic()
-        sign = -1.0 if self._config.invert else 1.0
-        imported, exported = self._counters if sign > 0 else self._counters[::-1]
+        imported, exported = self._counters
         return Reading(
-            power_w=sign * power_w,
+            power_w=power_w,
             at_s=done_s,
             utc_s=time.time(),
-            phases=phases if sign > 0 else tuple(_inverted(phase) for phase in phases),
+            phases=phases,
             import_wh=imported,
             export_wh=exported,
             latency_s=done_s - started_s,
@@ -291,11 +297,6 @@ def _refuse_errors(component: dict[str, Any], key: str) -> None:
     bad = [error for error in errors if error in UNUSABLE] if isinstance(errors, list) else [str(errors)[:40]]
     if bad:
         raise DeviceDataError(f"the Shelly reports {', '.join(bad)} ({key}): check its current clamps and settings")
-
-
-def _inverted(phase: Phase) -> Phase:
-    power_w = None if phase.power_w is None else -phase.power_w
-    return Phase(power_w, phase.voltage_v, phase.current_a, phase.power_factor)
 
 
 def _sum(values: Any) -> float | None:

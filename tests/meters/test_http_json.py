@@ -29,13 +29,13 @@ def config(**keys: Any) -> HttpJsonConfig:
         ({"path": "$.p", "unit": "kW"}, {"p": 1.25}, 1250.0),
         ({"path": "$.p"}, {"p": "123.4 W"}, 123.4),
         ({"path": "$.p"}, {"p": "-1,5 kW"}, -1500.0),
-        ({"path": "$.p", "invert": True}, {"p": 20}, -20.0),
+        ({"phase_paths": ["$.a", "$.b"]}, {"a": 20, "b": -5}, 15.0),
         ({"path": "$.phases[*].p", "sum": True}, {"phases": [{"p": 1}, {"p": 2}, {"p": -5}]}, -2.0),
         ({"import_path": "$.in", "export_path": "$.out"}, {"in": 0, "out": 250}, -250.0),
     ],
 )
 def test_the_power_is_found(keys: dict[str, Any], document: Any, power_w: float) -> None:
-    assert parse(document, config(**keys)) == pytest.approx(power_w)
+    assert parse(document, config(**keys)).power_w == pytest.approx(power_w)
 
 
 @pytest.mark.parametrize(

@@ -86,14 +86,6 @@ async def test_the_devices_own_energy_counters_come_with_the_reading(
     assert last.import_wh > last.export_wh > 0.0
 
 
-async def test_inverting_swaps_power_and_counters(house: House, session: aiohttp.ClientSession) -> None:
-    async with FakeShelly(house, "gen1-3em") as shelly:
-        plain = await meter(shelly, session).read()
-        turned = await meter(shelly, session, invert=True).read()
-    assert turned.power_w == pytest.approx(-plain.power_w, abs=40.0)
-    assert (turned.import_wh, turned.export_wh) == pytest.approx((plain.export_wh, plain.import_wh), abs=1.0)
-
-
 @pytest.mark.parametrize("kind", THREE_PHASES + GRID_ON_CHANNEL_0)
 @pytest.mark.parametrize("fault", [Fault.INVALID, Fault.MISSING, Fault.NULL, Fault.NAN, Fault.TEXT, Fault.GARBAGE])
 async def test_what_is_no_valid_power_is_an_error_and_never_0(
