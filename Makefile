@@ -5,6 +5,7 @@ JOBS ?= 3
 VENV := .venv
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
+NODE := tests/grafana/types/node_modules/.package-lock.json
 UV_LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make lock" --quiet
 
@@ -33,7 +34,7 @@ check: $(RUN) ## is config.yaml right?
 simulate: $(DEV) ## the control law beside those of others, in simulated houses (ARGS="--short", "--plot steps.png")
 	@$(VENV)/bin/python -m app simulate $(ARGS)
 
-test: $(DEV) ## every test that this machine can run; skipped ones say what is missing (ARGS="tests/control -x")
+test: $(DEV) $(if $(shell command -v npm 2>/dev/null),$(NODE)) ## every test that this machine can run; skipped ones say what is missing (ARGS="tests/control -x")
 	$(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(DEV) ## style, format, types, dashboards
@@ -75,3 +76,7 @@ $(RUN): requirements.txt | $(VENV)/bin/python
 $(DEV): requirements-dev.txt | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
+
+$(NODE): tests/grafana/types/package-lock.json # what is not there is skipped by the test, with its reason
+	@cd tests/grafana/types && { npm ci --ignore-scripts --no-audit --no-fund --silent && touch node_modules/.package-lock.json; } || \
+		echo "npm ci failed: the dashboards' types are not checked"

@@ -44,6 +44,8 @@ async def running(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
+        while waiting := [task for task in tasks if not task.done()]:
+            for task in waiting:  # once may not do: Python 3.11's wait_for can swallow a cancellation
+                task.cancel()
+            await asyncio.wait(waiting, timeout=1.0)
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app import logs
+from app import exporting, logs
 from app.config import Config, ConfigError, RecorderConfig, load, schema
 from app.dotenv import environment_for
 from app.redact import Redactor, secrets_of
@@ -32,6 +32,7 @@ start here:
   zero-export doctor inverter --step-test   how does each inverter react? small steps on the real system
   zero-export run --dry-run         compute, record and show everything, command nothing
   zero-export run                   regulate
+  zero-export export --from 7d      what was recorded, as CSV
 
 exit codes: 0 ok, 1 failure, 2 the configuration is wrong
 """
@@ -118,6 +119,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.add_argument("--json", action="store_true", help="print the result as JSON")
     replay.add_argument("--all", action="store_true", help="show every difference (default: the first 10)")
+
+    export = _command(
+        commands, "export", _export, "write what was recorded as CSV or Parquet: any range, also while it runs"
+    )
+    export.description, export.epilog = exporting.TEXT, exporting.EPILOG
+    export.formatter_class = argparse.RawDescriptionHelpFormatter
+    exporting.add_to(export)
 
     schema_command = commands.add_parser("schema", help="print the JSON Schema of config.yaml, for editors")
     schema_command.set_defaults(command=_schema)
@@ -269,6 +277,11 @@ def _replay(options: argparse.Namespace) -> int:
         return BAD_CONFIG
     print(json.dumps(report.as_json(), indent=1) if options.json else report)
     return FAILURE if report.differing else OK
+
+
+def _export(options: argparse.Namespace) -> int:
+    config = _load(options)
+    return exporting.export(options, config.data_dir / "telemetry.db", config.site)
 
 
 def _schema(_options: argparse.Namespace) -> int:

@@ -89,6 +89,7 @@ class InfluxConfig(Section):
     )
     org: str = "solar"
     bucket: str = "zero_export"
+    spool_mb: float = Field(256, ge=8, description="what may wait on the disk; then the oldest gives way")
 
     @field_validator("token_file", mode="before")
     @classmethod
@@ -156,6 +157,13 @@ class RecorderConfig(Section):
     max_mb: float = Field(64.0, ge=1, le=100_000, description="the oldest ticks are deleted beyond this size")
 
 
+class HomeAssistantConfig(Section):
+    """Everything as devices in Home Assistant, by MQTT discovery on the broker of ``mqtt``."""
+
+    discovery_prefix: TopicPrefix = Field("homeassistant", description="as in Home Assistant's MQTT settings")
+    name: str = Field("", max_length=60, description="of the controller there; default: Zero export, and its site")
+
+
 class ExcursionConfig(Section):
     """Which exports are put on the account of excursions."""
 
@@ -215,6 +223,7 @@ class Config(Section):
     recorder: RecorderConfig | None = Field(None, description="record ticks; default: not")
     excursions: ExcursionConfig = ExcursionConfig()
     alerts: AlertsConfig | None = Field(None, description="who is told of faults; default: nobody")
+    homeassistant: HomeAssistantConfig | None = Field(None, description="be found by it; default: not")
     http: HttpConfig = HttpConfig()
     log: LogConfig = LogConfig()
 
@@ -223,7 +232,7 @@ class Config(Section):
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, dict) else value
 
-    @field_validator("recorder", mode="before")
+    @field_validator("recorder", "homeassistant", mode="before")
     @classmethod
     def _named_is_wanted(cls, value: Any) -> Any:
         return {} if value is None else value  # `recorder:` and nothing below it

@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import aiohttp
 
 from app.broker import Address, Broker
 from app.brokers import Brokers
 from app.checks import Check, running, until
-from app.config import Config
+from app.config import Config, InfluxConfig
 from app.inverters.opendtu import OpenDtu
 from app.meters import Access, build
 from app.meters.slot import MeterSlot
@@ -20,6 +21,7 @@ from app.model import InverterState
 from app.outbound import new_session
 from app.prices import Outside, PriceConfig, PriceFeed
 from app.stepdoctor import Say, step_tests
+from app.telemetry.spool import waiting
 
 DEVICES = ("meter", "mqtt", "inverter", "price", "telemetry")
 METER_WAIT_S = 10.0
@@ -212,8 +214,16 @@ async def _telemetry(config: Config) -> Check:
                 "Make the folder writable, or change data_dir.",
             )
         return Check("telemetry", "ok", f"SQLite in {config.data_dir}")
+    check = await _influx(config.site, influx)
+    waits_b, since_utc_s = await asyncio.to_thread(waiting, config.data_dir / "spool")
+    waits_min = 0.0 if since_utc_s is None else max(0.0, time.time() - since_utc_s) / 60.0
+    spool = f"; {waits_b / 1e6:.1f} MB wait in the spool, the oldest for {waits_min:.0f} min" if waits_min > 1.0 else ""
+    return replace(check, detail=check.detail + spool, values=(*check.values, ("spool_b", waits_b)))
+
+
+async def _influx(site: str, influx: InfluxConfig) -> Check:
     started_s = time.monotonic()
-    line = f'event,site={config.site},kind=doctor text="doctor" {int(time.time() * 1000)}'
+    line = f'event,site={site},kind=doctor text="doctor" {int(time.time() * 1000)}'
     url = f"{influx.url}/api/v2/write"
     query = {"org": influx.org, "bucket": influx.bucket, "precision": "ms"}
     try:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import takewhile
 from typing import Annotated
 
 from pydantic import Field
 
+from app.localtime import local_day
 from app.model import Decision, Excursion, Excursions, Fault, Mode, Snapshot
 
 HELD_S = 2.1  # the loop turns every second: a power stands until the next turn, and no longer than this
@@ -203,11 +203,3 @@ class ExcursionCounter:
             longest_s=kept.longest_s,
             last=kept.last,
         )
-
-
-def local_day(utc_s: float) -> str:
-    """The date on the wall in this process's time zone; a clock that shows no date has a day of its own."""
-    try:
-        return datetime.fromtimestamp(utc_s).date().isoformat()
-    except (ValueError, OverflowError, OSError):
-        return "0000-00-00"

@@ -481,10 +481,20 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Period:
+    """The account of a local day or month (``name``) that is over."""
+
+    name: str
+    began_utc_s: float
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """The accounts of the local day ``date`` (ISO), of its month, and of all days since ``since_utc_s``.
 
-    ``day_utc_s``, ``month_utc_s``: when that day and that month began.
+    ``day_utc_s``, ``month_utc_s``: when that day and that month began. ``closed``: the last ones before, which a gap
+    over midnight may still have changed; the same tuple while nothing in it changes.
     """
 
     currency: str
@@ -496,6 +506,7 @@ class Ledger:
     month: Account = Account()
     day_utc_s: float | None = None
     month_utc_s: float | None = None
+    closed: tuple[Period, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

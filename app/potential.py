@@ -175,6 +175,20 @@ class Potential:
         return clear * (seen + PRIOR_S * typical) / (possible + PRIOR_S)
 
 
+def sunshine(kept: KeptSun, since_utc_s: float, until_utc_s: float) -> float:
+    """How much of the sun usually falls into this time, in no unit; 0 where it is not known."""
+    shine = [0.0] * QUARTERS
+    for best in kept.best.values():
+        for quarter, seen in best.items():
+            shine[quarter % QUARTERS] += seen.share
+    quarter_s, total, at_s = DAY_S / QUARTERS, 0.0, since_utc_s
+    while at_s < until_utc_s:
+        ends_s = min(until_utc_s, (at_s // quarter_s + 1.0) * quarter_s)
+        total += (ends_s - at_s) * shine[int(at_s // quarter_s) % QUARTERS]
+        at_s = ends_s
+    return total
+
+
 def _limit_w(state: InverterState) -> float | None:
     """The limit in force, the lower one where the last command is not yet acknowledged; None where it is unknown."""
     if state.power_on is False:

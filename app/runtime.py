@@ -16,6 +16,7 @@ import aiohttp
 from app import __version__
 from app.actuator import Actuator
 from app.alerts import Alerts
+from app.api.discovery import Discovery
 from app.api.http import HttpServer
 from app.api.links import toggle_url
 from app.api.mqtt import MqttSurface
@@ -88,7 +89,12 @@ class System:
         self._actuator = Actuator([self._dtu])
         self._pricing = Pricing(config, session, self._broker)
         self._ledger_file = Kept(config.data_dir / "ledger.json", KeptLedger, KeptLedger(), "ledger")
-        self._ledger = LedgerKeeper(self._pricing.currency, config.control.export_limit_w, self._ledger_file.read())
+        self._ledger = LedgerKeeper(
+            self._pricing.currency,
+            config.control.export_limit_w,
+            self._ledger_file.read(),
+            most_w=config.control.max_grid_w,
+        )
         self._learned = LearnedStore(config.data_dir / "learned.json")
         settings = replace(control_settings(config), learned_dead_time_s=self._learned.dead_times())
         self._controller = Controller(settings)
@@ -107,6 +113,7 @@ class System:
         )
         self._alerts = Alerts(config.alerts, config.site, self._faults) if config.alerts is not None else None
         self._mqtt = MqttSurface(self._broker, config.mqtt.topic_prefix, self._hub, self._store, self.describe)
+        self._discovery = Discovery.of(config, self._broker, self._hub)
         self._http = HttpServer(
             config.http,
             self._hub,
@@ -116,6 +123,7 @@ class System:
             site=config.site,
             faults=self._telemetry.faults,
             tests=self._tests,
+            stored=self._telemetry.records,
             dropped=lambda: {"opendtu": self._dtu.dropped, "set": self._mqtt.dropped},
         )
         self._watchdog = Watchdog()
@@ -149,6 +157,7 @@ class System:
             "meter": self._meter.run,
             "mqtt": self._broker.run,
             "mqtt surface": self._mqtt.run,
+            "discovery": self._discovery.run,
             "dead man": self._dead_man.run,
             "telemetry": self._telemetry.run,
             "learned": partial(self._learned.run, lambda: self._controller.learned),

@@ -176,7 +176,7 @@ async def broker(folder: Path) -> AsyncIterator[int]:
         async with embedded_broker() as port:
             yield port
         return
-    port = _free_port()
+    port = free_port()
     (folder / "mosquitto.conf").write_text(f"listener {port} {LOCAL}\nallow_anonymous true\n")
     process = await asyncio.create_subprocess_exec(
         program, "-c", str(folder / "mosquitto.conf"), stderr=asyncio.subprocess.DEVNULL
@@ -202,12 +202,13 @@ def _config(house: House, folder: Path, broker_port: int, meter: str, interval_s
             "meter": {"type": "shelly", "host": meter, "interval_s": interval_s},
             "control": {"min_command_interval_s": 0.5 if interval_s < 1.0 else 2.5},
             "inverters": [{"serial": i.serial, "max_watt": MODELS[i.model].rated_w} for i in house.config.inverters],
-            "http": {"host": LOCAL, "port": _free_port()},
+            "http": {"host": LOCAL, "port": free_port()},
         }
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((LOCAL, 0))
         return int(probe.getsockname()[1])

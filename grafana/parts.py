@@ -1,137 +1,74 @@
-"""The parts of the dashboard: queries and panels. `build` puts them together.
-
-InfluxQL only, so that it works on InfluxDB 1.x, 2.x and 3. Numbers over several inverters are sums of each one's last
-value or mean (a subquery), never a mean over all points. OpenDTU asks inverters one after the other, and InfluxQL does
-not fill in subqueries (previous gives wrong sums, linear does nothing), so lines of the whole site come from `control`,
-which holds every inverter's last value each second.
-"""
-
-# ruff: noqa: S608 - these are Grafana's queries, made of our own names
+"""The panels of the dashboards, without ids and places: `frame` gives them those."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-Json = dict[str, Any]
+from queries import Json, query, table
 
-DATASOURCE = {"type": "influxdb", "uid": "zero-export-influxdb"}
-SITE = "\"site\" = '${site:raw}'"
-INVERTER = SITE + ' AND "serial" =~ /^${inverter:regex}$/'
-RECENT = "time > now() - 5m"  # what is older is not the state of now
-EACH = 'GROUP BY time($__interval), "serial", "name" fill(null)'
-BLUE, GREEN, ORANGE, RED, YELLOW, PURPLE, GREY = "blue", "green", "orange", "red", "yellow", "purple", "#8e8e8e"
-
-# The link of the switch is the signed URL that the controller stores as text. Grafana puts it in only where the
-# panel shows rows: a reduced value has no row, and then ${__data.fields...} stays as it is (grafana 11.6:
-# packages/grafana-data/src/field/fieldDisplay.ts gives valueRowIndex only with reduceOptions.values; scenes'
-# packages/scenes/src/variables/macros/dataMacros.ts returns the match without one). So: values, one row, and both
-# fields in one frame, which is what the format "table" gives (pkg/tsdb/influxdb/influxql, transformRowsForTable).
-# ":raw", because a link's default format runs encodeURI over the value and would turn %3A into %253A
-# (fieldOverrides.ts getLinksSupplier, scenes' formatRegistry.ts). A single link of a stat panel needs no "one click"
-# option: DataLinksContextMenu.tsx makes the panel itself the <a>, and no target keeps it in this tab.
-TOGGLE_LINK = {"title": "Switch zero export on or off", "url": "${__data.fields.toggle_url:raw}", "targetBlank": False}
-TOGGLE_QUERY = (
-    f'SELECT last("enabled") AS "enabled", last("toggle_url") AS "toggle_url" FROM "control" WHERE {SITE} AND {RECENT}'
-)
-
-
-def latest(field: str, reducer: str, when: str) -> str:
-    """One number over the selected inverters' last values."""
-    inner = f'SELECT last("{field}") AS "value" FROM "inverter" WHERE {INVERTER} AND {when} GROUP BY "serial"'
-    return f'SELECT {reducer}("value") AS "value" FROM ({inner})'
-
-
-def peak(field: str) -> str:
-    """The highest one-minute mean of the selected inverters together."""
-    each = (
-        f'SELECT mean("{field}") AS "each" FROM "inverter" WHERE {INVERTER} AND $timeFilter '
-        'GROUP BY time(1m), "serial" fill(none)'
-    )
-    total = f'SELECT sum("each") AS "total" FROM ({each}) WHERE $timeFilter GROUP BY time(1m)'
-    return f'SELECT max("total") AS "value" FROM ({total})'
-
-
-def inverters(field: str, name: str = "[[tag_name]]") -> Json:
-    """One line per selected inverter."""
-    return query(
-        f'SELECT mean("{field}") AS "value" FROM "inverter" WHERE {INVERTER} AND $timeFilter {EACH}', alias=name
-    )
-
-
-def site(measurement: str, field: str, name: str, function: str = "mean") -> Json:
-    """One line for the site."""
-    text = (
-        f'SELECT {function}("{field}") AS "{name}" FROM "{measurement}" WHERE {SITE} AND $timeFilter '
-        "GROUP BY time($__interval) fill(null)"
-    )
-    return query(text, alias=name)
-
-
-def query(text: str, *, alias: str = "", result: str = "time_series") -> Json:
-    """A target in raw InfluxQL; the panel numbers it."""
-    return {"datasource": DATASOURCE, "query": text, "rawQuery": True, "alias": alias, "resultFormat": result}
+BLUE, GREEN, ORANGE, RED, YELLOW, PURPLE = "blue", "green", "orange", "red", "yellow", "purple"
+NEUTRAL = "text"  # the theme's own, dark on light and light on dark
+CLEAR = "transparent"
+DASHED: Json = {"lineStyle": {"fill": "dash", "dash": [8, 6]}}
+STEPPED: Json = {"lineInterpolation": "stepAfter"}
+LIMITS_SHOWN: Json = {"thresholdsStyle": {"mode": "dashed"}}
+Level = tuple[str, float | None]
+Words = Mapping[int, tuple[str, str]]
 
 
 def panel(kind: str, title: str, about: str, unit: str, targets: Sequence[Json], **more: Any) -> Json:
-    """What every panel has; `laid_out` gives it an id and a place."""
+    """What every panel has."""
     defaults = {"unit": unit, "color": {"mode": "palette-classic"}, "mappings": [], "thresholds": steps((GREEN, None))}
     return {
         "type": kind,
         "title": title,
         "description": about,
-        "datasource": DATASOURCE,
-        "targets": [{"refId": "ABCDEFGHIJ"[i], **target} for i, target in enumerate(targets)],
+        "datasource": targets[0]["datasource"],
+        "targets": [{"refId": "ABCDEFGHIJKLMNOP"[i], **target} for i, target in enumerate(targets)],
         "fieldConfig": {"defaults": {**defaults, **more.pop("defaults", {})}, "overrides": more.pop("overrides", [])},
         "transparent": False,
         **more,
     }
 
 
-def steps(*levels: tuple[str, float | None]) -> Json:
+def steps(*levels: Level) -> Json:
     """Colours from a value on; the first has none."""
     return {"mode": "absolute", "steps": [{"color": color, "value": value} for color, value in levels]}
 
 
-def stat(title: str, about: str, unit: str, text: str, *levels: tuple[str, float | None], **more: Any) -> Json:
-    """One number. Nothing known is shown as a dash."""
+def words(meanings: Words) -> list[Json]:
+    """Numbers that stand for words."""
+    shown = {
+        str(number): {"text": text, "color": color, "index": i}
+        for i, (number, (text, color)) in enumerate(meanings.items())
+    }
+    return [{"type": "value", "options": shown}]
+
+
+def stat(title: str, about: str, unit: str, asked: str | Json, *levels: Level, **more: Any) -> Json:
+    """One number. Nothing known is shown as a dash. ``decimals``, ``mappings``: of it; ``text``: it is none."""
     options = {
         "colorMode": "value",
         "graphMode": "none",
         "justifyMode": "center",
         "orientation": "auto",
-        "reduceOptions": {"values": False, "calcs": ["lastNotNull"], "fields": ""},
+        "percentChangeColorMode": "standard",
+        "reduceOptions": {"values": False, "calcs": ["lastNotNull"], "fields": more.pop("fields", "")},
+        "showPercentChange": False,
         "textMode": "value",
         "wideLayout": True,
     }
     defaults = {"color": {"mode": "thresholds"}, "thresholds": steps(*levels), "noValue": "–"}
-    return panel("stat", title, about, unit, [query(text)], defaults=defaults, options=options, **more)
+    defaults |= {key: more.pop(key) for key in ("decimals", "mappings") if key in more}
+    target = query(asked) if isinstance(asked, str) else asked
+    return panel("stat", title, about, unit, [target], defaults=defaults, options=options, **more)
 
 
-def switch() -> Json:
-    """The stat that shows whether zero export is on, and is the link that switches it."""
-    mapped = {"1": {"text": "ON", "color": GREEN, "index": 0}, "0": {"text": "OFF", "color": ORANGE, "index": 1}}
-    unknown = {"match": "null", "result": {"text": "unknown", "color": GREY, "index": 2}}
-    result = stat(
-        "Zero Export Status",
-        "Whether exports are regulated. Click to switch. Unknown: nothing was recorded in the last five minutes.",
-        "none",
-        TOGGLE_QUERY,
-        (GREY, None),
-    )
-    result["targets"][0]["resultFormat"] = "table"
-    result["options"] |= {
-        "colorMode": "background",
-        "reduceOptions": {"values": True, "limit": 1, "calcs": ["lastNotNull"], "fields": "/^enabled$/"},
-    }
-    result["fieldConfig"]["defaults"] |= {
-        "mappings": [{"type": "value", "options": mapped}, {"type": "special", "options": unknown}],
-        "noValue": "unknown",
-        "links": [TOGGLE_LINK],
-    }
-    # A link that is not there must not become the word that stands for an unknown state.
-    bare = [{"id": "mappings", "value": []}, {"id": "noValue", "value": ""}]
-    result["fieldConfig"]["overrides"] = [{"matcher": {"id": "byName", "options": "toggle_url"}, "properties": bare}]
+def figures(title: str, about: str, unit: str, text: str, *levels: Level, **more: Any) -> Json:
+    """Several numbers of one query, each with its name."""
+    result = stat(title, about, unit, table(text), *levels, **more)
+    result["options"] |= {"textMode": "value_and_name"}  # orientation auto: as many in a row as fit
     return result
 
 
@@ -141,12 +78,14 @@ def graph(
     unit: str,
     targets: Sequence[Json],
     *,
+    levels: Sequence[Level] = (),
     every: str = "5s",
     gap_s: int = 120,
     styles: Sequence[Json] = (),
     **custom: Any,
 ) -> Json:
-    """Lines over time. A gap longer than ``gap_s`` stays a gap."""
+    """Lines over time. A gap longer than ``gap_s`` stays a gap. ``levels`` are drawn as dashed lines."""
+    more = {key: custom.pop(key) for key in ("timeFrom", "hideTimeOverride") if key in custom}
     drawn = {
         "drawStyle": "line",
         "lineInterpolation": "linear",
@@ -154,12 +93,11 @@ def graph(
         "fillOpacity": 0,
         "showPoints": "never",
         "spanNulls": gap_s * 1000,
+        **(LIMITS_SHOWN if levels else {}),
         **custom,
     }
-    options = {
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
-        "tooltip": {"mode": "multi", "sort": "none"},
-    }
+    defaults = {"custom": drawn, **({"thresholds": steps(*levels)} if levels else {})}
+    options = {"legend": legend(), "tooltip": {"mode": "multi", "sort": "none"}}
     return panel(
         "timeseries",
         title,
@@ -168,15 +106,131 @@ def graph(
         targets,
         interval=every,
         options=options,
-        defaults={"custom": drawn},
+        defaults=defaults,
         overrides=list(styles),
+        **more,
     )
+
+
+def band(
+    title: str,
+    about: str,
+    targets: Sequence[Json],
+    meanings: Words,
+    styles: Sequence[Json] = (),
+    *,
+    every: str = "5s",
+) -> Json:
+    """States over time, in words."""
+    return panel(
+        "state-timeline",
+        title,
+        about,
+        "none",
+        targets,
+        interval=every,
+        defaults={
+            "custom": {"fillOpacity": 70, "lineWidth": 0, "spanNulls": 300_000},
+            "mappings": words(meanings),
+            "color": {"mode": "thresholds"},
+            "thresholds": steps((NEUTRAL, None)),
+        },
+        overrides=list(styles),
+        options={
+            "mergeValues": True,
+            "showValue": "auto",
+            "alignValue": "left",
+            "rowHeight": 0.8,
+            "legend": legend(shown=False),
+            "tooltip": {"mode": "single", "sort": "none"},
+        },
+    )
+
+
+def bars(title: str, about: str, unit: str, asked: Json, looks: Sequence[Json], **more: Any) -> Json:
+    """Bars side by side for each month, from a query in the form of a table."""
+    return panel(
+        "barchart",
+        title,
+        about,
+        unit,
+        [asked],
+        defaults={"custom": {"fillOpacity": 70, "lineWidth": 1, "gradientMode": "none"}},
+        overrides=[override("Time", unit="time:MMM YYYY"), *looks],
+        options={
+            "xField": "Time",
+            "orientation": "auto",
+            "barWidth": 0.9,
+            "groupWidth": 0.8,
+            "stacking": "none",
+            "showValue": "never",
+            "fullHighlight": False,
+            "xTickLabelMaxLength": 0,
+            "xTickLabelRotation": 0,
+            "legend": legend(),
+            "tooltip": {"mode": "multi", "sort": "none"},
+        },
+        **more,
+    )
+
+
+def listing(
+    title: str,
+    about: str,
+    text: str,
+    columns: Sequence[Json],
+    *,
+    newest: str | None = None,
+    ordered: Mapping[str, str] | None = None,
+) -> Json:
+    """A table; ``newest``: the column of times to sort by. ``ordered``: its columns and what to call them, no times.
+
+    Where tags are grouped by, their columns come in any order, so that these need it.
+    """
+    order = {
+        "id": "organize",
+        "options": {
+            "excludeByName": {"Time": True, "time": True},
+            "indexByName": {name: i for i, name in enumerate(ordered or {})},
+            "renameByName": {name: shown for name, shown in (ordered or {}).items() if name != shown},
+        },
+    }
+    return panel(
+        "table",
+        title,
+        about,
+        "none",
+        [table(text)],
+        defaults={
+            "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False},
+            "noValue": "–",
+        },
+        overrides=list(columns),
+        options={
+            "cellHeight": "sm",
+            "frameIndex": 0,
+            "showHeader": True,
+            "sortBy": [{"displayName": newest, "desc": True}] if newest else [],
+        },
+        **({"transformations": [order]} if ordered else {}),
+    )
+
+
+def legend(*, shown: bool = True) -> Json:
+    """Names below the picture."""
+    return {"displayMode": "list", "placement": "bottom", "showLegend": shown, "calcs": []}
+
+
+def override(name: str, **properties: Any) -> Json:
+    """What is other for one named line or column; ``custom__width`` stands for ``custom.width``."""
+    listed = [{"id": key.replace("__", "."), "value": value} for key, value in properties.items()]
+    return {"matcher": {"id": "byName", "options": name}, "properties": listed}
 
 
 def style(name: str, color: str, **custom: Any) -> Json:
     """How one named line looks."""
-    properties = [{"id": "color", "value": {"mode": "fixed", "fixedColor": color}}]
-    return {"matcher": {"id": "byName", "options": name}, "properties": properties + _properties(custom)}
+    result = override(name, color={"mode": "fixed", "fixedColor": color})
+    return {**result, "properties": result["properties"] + _properties(custom)}
 
 
 def styles(pattern: str, **custom: Any) -> Json:
@@ -186,7 +240,3 @@ def styles(pattern: str, **custom: Any) -> Json:
 
 def _properties(custom: Json) -> list[Json]:
     return [{"id": f"custom.{key}", "value": value} for key, value in custom.items()]
-
-
-DASHED = {"lineStyle": {"fill": "dash", "dash": [8, 6]}}
-STEPPED = {"lineInterpolation": "stepAfter"}

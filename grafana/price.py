@@ -1,82 +1,29 @@
-"""The row "Price" of the dashboard: what export earns, what the gate makes of it, and what that was worth."""
-
-# ruff: noqa: S608 - these are Grafana's queries, made of our own names
+"""The row "Price" of the first dashboard: what export earns, and what the gate makes of it."""
 
 from __future__ import annotations
 
-from parts import (
-    BLUE,
-    DASHED,
-    DATASOURCE,
-    GREEN,
-    GREY,
-    ORANGE,
-    RECENT,
-    RED,
-    SITE,
-    STEPPED,
-    YELLOW,
-    Json,
-    graph,
-    panel,
-    site,
-    stat,
-    steps,
-    style,
-)
+from frame import Line
+from parts import BLUE, CLEAR, DASHED, GREEN, ORANGE, RED, STEPPED, YELLOW, band, graph, override, stat, style, words
+from queries import Json, last, site
 
 PER_KWH = "suffix:ct/kWh"
-AHEAD = "/d/zero-export?from=now-6h&to=now%2B24h"  # a bare + would be read as a space
 LONGEST_SLOT_S = 24 * 3600  # of a weekly timetable; a spot market's are an hour at most
-GATES = {"1": ("Hold the target", GREY), "2": ("Export", GREEN), "3": ("Shut down", RED)}
+GATES = {1: ("Hold the target", BLUE), 2: ("Export", GREEN), 3: ("Shut down", RED)}
 
 
-def link() -> Json:
-    """The way to the prices to come, at the top of the dashboard."""
-    return {
-        "title": "Next 24 h",
-        "tooltip": "From six hours ago to 24 hours ahead: the prices that are known already",
-        "type": "link",
-        "icon": "dashboard",
-        "url": AHEAD,
-        "includeVars": True,
-        "keepTime": False,
-        "targetBlank": False,
-        "asDropdown": False,
-        "tags": [],
-    }
-
-
-def mode_changes() -> Json:
-    """Each change of the controller's mode, as a mark in all graphs."""
-    return {
-        "name": "Mode changes",
-        "datasource": DATASOURCE,
-        "enable": True,
-        "hide": False,
-        "iconColor": BLUE,
-        "query": f'SELECT "text" FROM "event" WHERE {SITE} AND "kind" = \'mode\' AND $timeFilter',
-        "rawQuery": True,
-        "textColumn": "text",
-        "titleColumn": "",
-        "tagsColumn": "",
-        "timeEndColumn": "",
-    }
-
-
-def row() -> Json:
-    """The heading."""
-    return {"type": "row", "title": "Price", "collapsed": False, "panels": []}
+def lines() -> list[Line]:
+    """All of it."""
+    return [Line(4, figures()), Line(9, [prices()]), Line(6, [gate()])]
 
 
 def figures() -> list[Json]:
-    """The price of now, and the ledger."""
+    """The price of now, and what the gate has done today."""
     return [
         stat(
             "Export Earns",
             "What one exported kWh earns now, in hundredths of the currency. Negative: it costs.",
             PER_KWH,
-            _last("price", "export_value_c"),
+            last("price", "export_value_c"),
             (RED, None),
             (ORANGE, 0.0),
             (GREEN, 0.01),
@@ -85,12 +32,18 @@ def figures() -> list[Json]:
             "Import Costs",
             "What one imported kWh costs now, in hundredths of the currency. Negative: you are paid for it.",
             PER_KWH,
-            _last("price", "import_price_c"),
+            last("price", "import_price_c"),
             (GREEN, None),
             (BLUE, 0.0),
         ),
-        stat("Exported Today", "Energy exported today.", "watth", _last("ledger", "today_export_wh"), (BLUE, None)),
-        _money(
+        stat(
+            "Price Ends",
+            "When the price that is in force ends.",
+            "dateTimeFromNow",
+            last("price", "valid_until_utc_s", " * 1000"),
+            (BLUE, None),
+        ),
+        money(
             "Export Earned Today",
             "What today's export has earned, in the currency of the price. Negative: it has cost.",
             "today_earned_c",
@@ -99,28 +52,21 @@ def figures() -> list[Json]:
             "Curtailed Today",
             "About how much more the sun would have given today. The web page says how it is estimated.",
             "watth",
-            _last("ledger", "today_curtailed_wh"),
+            last("ledger", "today_curtailed_wh"),
             (YELLOW, None),
         ),
-        _money(
+        money(
             "Saved Today",
             "What holding the inverters back has saved today, in the currency of the price, compared with letting "
             "them feed in. Negative: feeding in would have paid.",
             "today_saved_c",
         ),
-        stat(
-            "Curtailed in Total",
-            "About how much more the sun would have given since counting began.",
-            "watth",
-            _last("ledger", "total_curtailed_wh"),
-            (YELLOW, None),
-        ),
-        _money(
-            "Saved in Total",
-            "What holding the inverters back has saved since counting began, in the currency of the price.",
-            "total_saved_c",
-        ),
     ]
+
+
+def money(title: str, about: str, field: str) -> Json:
+    """Hundredths, shown as the currency itself; which one that is, is not recorded."""
+    return stat(title, about, "none", last("ledger", field, " / 100"), (RED, None), (GREEN, -0.005), decimals=2)
 
 
 def prices() -> Json:
@@ -149,58 +95,25 @@ def prices() -> Json:
 
 
 def gate() -> Json:
-    """What the price asked for, as a band."""
-    names = {key: {"text": text, "color": color, "index": int(key)} for key, (text, color) in GATES.items()}
-    hands = {
-        "0": {"text": "price", "color": "transparent", "index": 0},
-        "1": {"text": "by hand", "color": YELLOW, "index": 1},
-    }
-    return panel(
-        "state-timeline",
+    """What the price asked for, and how sure it was."""
+    hands = words({0: ("price", CLEAR), 1: ("by hand", YELLOW)})
+    sure = words({0: ("final", CLEAR), 1: ("estimate", YELLOW)})
+    ahead = words({0: ("forecast", YELLOW), 1: ("final", CLEAR)})
+    return band(
         "Gate",
-        "What the price asks for: export, hold the target, or shut down; and when somebody decided in its place.",
-        "none",
-        [site("price", "gate_number", "Gate", "last"), site("price", "by_hand", "By hand", "max")],
-        interval="1m",
-        defaults={
-            "custom": {"fillOpacity": 70, "lineWidth": 0, "spanNulls": 300_000},
-            "mappings": [{"type": "value", "options": names}],
-            "color": {"mode": "thresholds"},
-            "thresholds": steps((GREY, None)),
-        },
-        overrides=[
-            {
-                "matcher": {"id": "byName", "options": "By hand"},
-                "properties": [{"id": "mappings", "value": [{"type": "value", "options": hands}]}],
-            }
+        "What the price asks for: export, hold the target, or shut down; when somebody decided in its place; and "
+        "whether the price in force, and each one known, is final.",
+        [
+            site("price", "gate_number", "Gate", "last"),
+            site("price", "by_hand", "By hand", "max"),
+            site("price", "estimated", "In force", "max"),
+            site("forecast", "confirmed", "Known", "min"),
         ],
-        options={
-            "mergeValues": True,
-            "showValue": "auto",
-            "alignValue": "left",
-            "rowHeight": 0.8,
-            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False},
-            "tooltip": {"mode": "single", "sort": "none"},
-        },
+        GATES,
+        [
+            override("By hand", mappings=hands),
+            override("In force", mappings=sure),
+            override("Known", mappings=ahead, custom__spanNulls=LONGEST_SLOT_S * 1000),
+        ],
+        every="1m",
     )
-
-
-def placed(first_id: int, top: int) -> list[Json]:
-    """The whole row from a height on."""
-    panels = [{"id": first_id, "gridPos": {"h": 1, "w": 24, "x": 0, "y": top}, **row()}]
-    for i, item in enumerate(figures()):
-        panels.append({"id": first_id + 1 + i, "gridPos": {"h": 4, "w": 3, "x": 3 * i, "y": top + 1}, **item})
-    panels.append({"id": first_id + 9, "gridPos": {"h": 9, "w": 24, "x": 0, "y": top + 5}, **prices()})
-    panels.append({"id": first_id + 10, "gridPos": {"h": 5, "w": 24, "x": 0, "y": top + 14}, **gate()})
-    return panels
-
-
-def _last(measurement: str, field: str, factor: str = "") -> str:
-    return f'SELECT last("{field}"){factor} AS "value" FROM "{measurement}" WHERE {SITE} AND {RECENT}'
-
-
-def _money(title: str, about: str, field: str) -> Json:
-    """Hundredths, shown as the currency itself; which one that is, is not recorded."""
-    item = stat(title, about, "none", _last("ledger", field, " / 100"), (RED, None), (GREEN, 0.0))
-    item["fieldConfig"]["defaults"]["decimals"] = 2
-    return item

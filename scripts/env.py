@@ -121,12 +121,14 @@ def advice(values: dict[str, str], config: str, address: str | None) -> str:
         todo.append("  config.yaml: the serial number and the rated power of each inverter")
     host, topic = address or "the address of this machine", values.get("OPENDTU_TOPIC_PREFIX", "")
     user, password = values.get("OPENDTU_MQTT_USERNAME", ""), values.get("OPENDTU_MQTT_PASSWORD", "")
+    home = values.get("HOME_MQTT_USERNAME", "")
     return "\n".join(
         [
             *(["Still to fill in:", *todo] if todo else ["Nothing left to fill in."]),
             "OpenDTU, Settings, MQTT:",
             f"  host {host}, port 1883, base topic {topic}/",
             f"  user {user}, password {password}",
+            f"Home Assistant, MQTT: the same host and port, user {home}, password HOME_MQTT_PASSWORD in .env",
             "Grafana: user admin, password GRAFANA_PASSWORD in .env",
         ]
     )

@@ -15,17 +15,22 @@ PURE += ["telemetry/points.py", "telemetry/projector.py", "telemetry/rollup.py",
 PURE += [
     "api/values.py",
     "api/prices.py",
+    "api/homeassistant.py",
     "prices/timetable.py",
     "prices/shape.py",
     "prices/formula.py",
     "excursions.py",
 ]
 PURE += ["prices/board.py", "jsonpath.py", "ledger.py", "potential.py"]
+PURE += ["telemetry/segment.py", "telemetry/answers.py", "telemetry/troubles.py"]
+PURE += ["counter.py", "energy.py", "localtime.py", "telemetry/tables.py", "telemetry/csvfile.py"]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},
-    "sqlite3": {"telemetry/database.py", "telemetry/sqlite.py"},
+    "sqlite3": {f"telemetry/{name}.py" for name in ("archive", "database", "records", "sqlite")} | {"exporting.py"},
+    "pyarrow": {"telemetry/parquet.py"},
     "jsonpath_ng": {"jsonpath.py"},
+    "prometheus_client": {"api/metrics.py"},
     "yaml": {"yamlfile.py"},
     "amqtt": {"simulator/broker.py"},
     "matplotlib": {"simulator/plot.py"},

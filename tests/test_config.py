@@ -169,6 +169,16 @@ def test_the_documentation_names_every_key() -> None:
     assert missing <= {"Config.log", "Config.mqtt", "Config.opendtu"}  # sections, named with their keys
 
 
+def test_naming_home_assistant_is_enough(tmp_path: Path) -> None:
+    assert config(tmp_path, GOOD, METER_IP="10.0.0.5").homeassistant is None
+    for text in ("homeassistant:\n", "homeassistant: {}\n"):
+        section = config(tmp_path, GOOD + text, METER_IP="10.0.0.5").homeassistant
+        assert section is not None
+        assert (section.discovery_prefix, section.name) == ("homeassistant", "")
+    [problem] = problems(tmp_path, GOOD + "homeassistant: {discovery_prefix: 'home/#'}\n", METER_IP="10.0.0.5")
+    assert "'home/#' is not an MQTT topic prefix" in problem
+
+
 EACH = GOOD.replace("{target_point_w: 15}", "{phases: each}")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import random
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -25,14 +27,36 @@ from app.model import (
     Ledger,
     MeterState,
     Mode,
+    Phase,
     PriceState,
+    Reading,
     Settings,
     Snapshot,
 )
 from app.potential import METHOD
+from tests import ledger_process
+from tests.conftest import local_time, until
 
 NOON = 1_750_000_000.0  # 2025-06-15, 15:06:40 UTC
 MAX_W, SUN_W = 2000.0, 1500.0
+OLD_FILE = """{
+ "currency": "AUD",
+ "since_utc_s": 1750000000.0,
+ "total": {"import_wh": 1.5, "export_wh": 5.0, "curtailed_wh": 240.0, "uncertain_s": 0.0, "earned_c": -0.02,
+  "saved_c": 0.909},
+ "days": {
+  "2025-06-15": {"import_wh": 1.5, "export_wh": 0.0, "curtailed_wh": 120.0, "uncertain_s": 0.0, "earned_c": 0.0,
+   "saved_c": 0.429},
+  "2025-06-16": {"import_wh": 0.0, "export_wh": 5.0, "curtailed_wh": 120.0, "uncertain_s": 0.0, "earned_c": -0.02,
+   "saved_c": 0.48}
+ },
+ "sun": {
+  "best": {"1": {"60": {"share": 0.75, "day": 20254, "free": true}, "61": {"share": 0.15, "day": 20254,
+   "free": false}}},
+  "seen": 269.28246272748373,
+  "possible": 269.28246272748373
+ }
+}"""
 pytestmark = pytest.mark.usefixtures("in_utc")
 
 
@@ -49,6 +73,8 @@ class House:
     ) -> None:
         self.keeper = LedgerKeeper(currency, cap_w, kept)
         self.now_s, self.utc_s, self.reports = 5000.0, NOON, 0
+        self.import_wh: float | None = None
+        self.yield_kwh: float | None = None
         self.seen = self.turn(0.0, None, limit_w=limit_w)
 
     def turn(
@@ -65,9 +91,12 @@ class House:
         self.now_s += after_s
         self.utc_s += after_s
         self.reports += 1
-        ac, at_s = Ac(power_w=min(limit_w, SUN_W)), self.now_s + self.reports * 1e-6
+        ac = Ac(power_w=min(limit_w, SUN_W), yield_total_kwh=self.yield_kwh)
+        at_s = self.now_s + self.reports * 1e-6
+        export_wh = None if self.import_wh is None else 0.0
+        reading = Reading(grid_w or 0.0, at_s, self.utc_s, (Phase(),), self.import_wh, export_wh)
         roof = InverterState("1", "Roof", MAX_W, 40.0, reachable=True, ac=ac, power_at_s=at_s, commanded_w=limit_w)
-        snapshot = Snapshot(self.now_s, self.utc_s, MeterState(), (roof,), Settings(), price)
+        snapshot = Snapshot(self.now_s, self.utc_s, MeterState(reading), (roof,), Settings(), price)
         asked = None if gate is None else Gate(gate, "", self.utc_s)
         self.seen = self.keeper.observe(snapshot, Decision(mode, "", grid_w=grid_w, gate=asked))
         return self.seen
@@ -234,6 +263,129 @@ class TestTime:
         same(house.hours(0.1, 1000.0), import_wh=100.0)
 
 
+class TestGaps:
+    """The controller is off for a while; the devices go on counting."""
+
+    def off(self, zone: str, since: str, until: str, *, imported_wh: float, given_kwh: float = 0.0) -> House:
+        """A house that was off from one local time to the other, and the first turn after that."""
+        with local_time(zone):
+            house = House()
+            house.utc_s = datetime.fromisoformat(since).timestamp() - 2.0
+            house.import_wh, house.yield_kwh = 70_000.0, 500.0
+            house.turn(1.0, None)
+            house.turn(1.0, None)
+            began_s, house.keeper = house.utc_s, LedgerKeeper("AUD", None, house.keeper.kept())
+            house.utc_s = datetime.fromisoformat(until).timestamp() - 1.0
+            house.now_s = 10.0
+            house.import_wh, house.yield_kwh = 70_000.0 + imported_wh, 500.0 + given_kwh
+            house.turn(1.0, None)
+            assert house.utc_s > began_s
+        return house
+
+    def days(self, house: House) -> dict[str, Account]:
+        return {day: account for day, account in house.keeper.kept().days.items() if account.import_wh > 1e-6}
+
+    def test_an_hour_is_on_its_day(self) -> None:
+        house = self.off("UTC", "2025-06-15T10:00", "2025-06-15T11:00", imported_wh=400.0, given_kwh=1.5)
+        seen = house.seen
+        assert seen.today.import_wh == seen.month.import_wh == seen.total.import_wh == pytest.approx(400.0)
+        assert seen.today.pv_wh == pytest.approx(1500.0, rel=0.01)
+        assert seen.today.self_used_wh == seen.today.pv_wh
+        assert seen.today.load_wh == pytest.approx(1900.0, rel=0.01)
+
+    def test_import_over_midnight_is_on_both_days_by_their_hours(self) -> None:
+        house = self.off("Europe/Berlin", "2025-06-15T18:00", "2025-06-16T06:00", imported_wh=1200.0)
+        assert house.seen.today.import_wh == pytest.approx(600.0, rel=0.001)
+        assert house.seen.total.import_wh == pytest.approx(1200.0)
+        (closed,) = (period for period in house.seen.closed if period.account.import_wh)
+        assert closed.name == "day"
+        assert closed.account.import_wh == pytest.approx(600.0, rel=0.001)
+        assert closed.began_utc_s == datetime.fromisoformat("2025-06-15T00:00+02:00").timestamp()
+
+    def test_the_sun_of_a_gap_is_where_the_sun_is(self) -> None:
+        """Known is the sun of 9 to 17 o'clock: of a gap from 13 to 11 there are four hours before and two after."""
+        house = House()
+        for quarter in range(9 * 4, 17 * 4):
+            house.utc_s = datetime.fromisoformat("2025-06-14T00:07+00:00").timestamp() + quarter * 900.0
+            house.turn(60.0, None)
+        house.utc_s = datetime.fromisoformat("2025-06-15T13:00+00:00").timestamp()
+        house.yield_kwh = 500.0
+        house.turn(60.0, None)
+        house.keeper = LedgerKeeper("AUD", None, house.keeper.kept())
+        before = house.keeper.kept().days["2025-06-15"].pv_wh
+        house.utc_s, house.yield_kwh = datetime.fromisoformat("2025-06-16T11:00+00:00").timestamp(), 506.0
+        house.turn(1.0, None)
+        assert house.keeper.kept().days["2025-06-15"].pv_wh - before == pytest.approx(4000.0, rel=0.02)
+        assert house.seen.today.pv_wh == pytest.approx(2000.0, rel=0.02)
+
+    def test_a_gap_over_the_end_of_a_month(self) -> None:
+        house = self.off("Australia/Sydney", "2025-06-29T12:00", "2025-07-02T12:00", imported_wh=7200.0)
+        assert {day: round(account.import_wh) for day, account in self.days(house).items()} == {
+            "2025-06-29": 1200, "2025-06-30": 2400, "2025-07-01": 2400, "2025-07-02": 1200,
+        }  # fmt: skip
+        assert house.seen.month.import_wh == pytest.approx(3600.0)
+        assert house.seen.total.import_wh == pytest.approx(7200.0)
+        (june,) = (period for period in house.seen.closed if period.name == "month")
+        assert june.account.import_wh == pytest.approx(3600.0)
+        assert house.seen.month_utc_s == datetime.fromisoformat("2025-07-01T00:00+10:00").timestamp()
+
+    @pytest.mark.parametrize(
+        ("zone", "since", "until", "first", "second"),
+        [
+            ("Europe/Berlin", "2025-03-29T12:00", "2025-03-31T00:00", 12.0, 23.0),
+            ("Europe/Berlin", "2025-10-25T12:00", "2025-10-27T00:00", 12.0, 25.0),
+            ("Australia/Sydney", "2025-04-05T12:00", "2025-04-07T00:00", 12.0, 25.0),
+        ],
+    )
+    def test_days_of_23_and_25_hours(self, zone: str, since: str, until: str, first: float, second: float) -> None:
+        house = self.off(zone, since, until, imported_wh=100.0 * (first + second))
+        found = [account.import_wh for _, account in sorted(self.days(house).items())]
+        assert found == pytest.approx([100.0 * first, 100.0 * second], abs=0.1)
+
+    def test_a_gap_of_many_days_is_all_on_the_total(self) -> None:
+        house = self.off("UTC", "2025-04-20T12:00", "2025-06-15T12:00", imported_wh=56_000.0)
+        assert house.seen.total.import_wh == pytest.approx(56_000.0)
+        assert house.seen.month.import_wh == pytest.approx(14_500.0)
+        assert sum(house.keeper.kept().months[month].import_wh for month in ("2025-04", "2025-05", "2025-06")) == (
+            pytest.approx(56_000.0)
+        )
+
+    def test_the_time_of_a_gap_is_uncertain_where_it_began_held_back(self) -> None:
+        for limit_w, uncertain_s in ((300.0, 3600.0), (MAX_W, 0.0)):
+            house = House().known()
+            house.hours(0.1, 15.0, limit_w=limit_w)
+            before_s = house.seen.today.uncertain_s
+            house.keeper = LedgerKeeper("AUD", None, house.keeper.kept())
+            assert house.turn(3600.0, 15.0, limit_w=limit_w).today.uncertain_s - before_s == uncertain_s
+
+
+class TestTheMonth:
+    """It begins with its first local day, and what is over stays as it was."""
+
+    @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Los_Angeles", "Pacific/Auckland"])
+    def test_it_ends_at_local_midnight(self, zone: str) -> None:
+        with local_time(zone):
+            house = House()
+            house.utc_s = datetime(2025, 10, 31, 23, 0).timestamp()
+            house.hours(2.0, 1000.0)
+            assert house.seen.today == house.seen.month
+            assert house.seen.today.import_wh == pytest.approx(1000.0, abs=2.0)
+            assert (house.seen.date, house.seen.day_utc_s) == ("2025-11-01", datetime(2025, 11, 1).timestamp())
+            assert house.seen.month_utc_s == house.seen.day_utc_s
+            ended = {(period.name, period.began_utc_s): period.account.import_wh for period in house.seen.closed}
+            assert ended[("day", datetime(2025, 10, 31).timestamp())] == pytest.approx(1000.0, abs=2.0)
+            assert ended[("month", datetime(2025, 10, 1).timestamp())] == pytest.approx(1000.0, abs=2.0)
+
+    def test_what_is_over_is_told_as_long_as_it_is_kept_and_stays_the_same(self) -> None:
+        house = House()
+        house.hours(0.1, 1000.0)
+        house.utc_s += 86_400.0
+        closed = house.turn(1.0, 1000.0).closed
+        assert [period.name for period in closed] == ["day"]
+        assert closed[0].account.import_wh == pytest.approx(100.0)
+        assert house.turn(1.0, 1000.0).closed is closed
+
+
 class TestWhatSurvives:
     """The file, and what is made of it."""
 
@@ -256,6 +408,48 @@ class TestWhatSurvives:
         assert house.seen.currency == (second or first)
         assert house.seen.total.export_wh == pytest.approx(kept_wh)
         assert house.seen.total.earned_c == pytest.approx(0.008 * kept_wh)
+
+    async def test_a_kill_at_any_moment_loses_nothing_that_the_meter_counts(self, tmp_path: Path) -> None:
+        path, began_utc_s = tmp_path / "ledger.json", time.time() - 1000.0
+        first_wh, before = 0.0, b""
+        for _ in range(4):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.ledger_process", str(path), str(began_utc_s)
+            )
+            await until(lambda old=before: path.exists() and path.read_bytes() != old, 30.0, "saved")
+            await asyncio.sleep(random.uniform(0.0, 0.1))
+            process.kill()
+            await process.wait()
+            before = path.read_bytes()
+            if not first_wh:
+                kept = ledger_process.file(path).read()
+                assert kept.energy.imported is not None
+                first_wh = kept.energy.imported.mark.value_wh - kept.total.import_wh
+        keeper = LedgerKeeper("", None, ledger_process.file(path).read(), most_w=ledger_process.MOST_W)
+        turn = ledger_process.snapshot(began_utc_s)
+        assert turn.meter.reading is not None
+        assert turn.meter.reading.import_wh is not None
+        total = keeper.observe(turn, Decision(Mode.LIMIT, "", grid_w=None)).total
+        behind_wh = turn.meter.reading.import_wh - first_wh - total.import_wh
+        assert -10_000.0 < behind_wh < 1.0, "no less than the counter, and beyond it no more than a power stood for"
+        assert not (tmp_path / "ledger.damaged").exists()
+
+    @pytest.mark.parametrize("knows_pv", [False, True])
+    def test_a_file_of_a_version_without_months_and_counters(self, tmp_path: Path, knows_pv: bool) -> None:
+        document = json.loads(OLD_FILE)
+        for account in (document["total"], *document["days"].values()):
+            account.update({"pv_wh": 0.0} if knows_pv else {})
+        (tmp_path / "ledger.json").write_text(json.dumps(document))
+        house = House(file(tmp_path).read())
+        assert not (tmp_path / "ledger.damaged").exists()
+        assert house.seen.total.import_wh == house.keeper.kept().days["2025-06-15"].import_wh == 1.5
+        assert house.seen.month.export_wh == 5.0
+        assert house.seen.month.saved_c == pytest.approx(0.909)
+        assert (house.seen.total.pv_wh, house.seen.total.self_used_wh) == (5.0, 0.0), "at least what was exported"
+        house.utc_s += 86_400.0
+        house.hours(0.1, -100.0)
+        assert house.seen.today.self_used_wh == pytest.approx(140.0)
+        assert house.seen.total.self_used_wh == pytest.approx(140.0)
 
     @pytest.mark.parametrize("amount", ["NaN", "1e999", "-Infinity", '"many"', "null"])
     def test_a_damaged_file_is_kept_aside(self, tmp_path: Path, amount: str) -> None:
@@ -293,13 +487,14 @@ def file(folder: Path) -> Kept[KeptLedger]:
 )
 def test_whatever_happens_the_sums_stay_sums(turns: list[tuple[float, Any, Any, Any, float, Mode | None]]) -> None:
     house = House()
-    passed_s = 0.0
+    passed_s = gaps_s = 0.0
     for after_s, grid_w, export_c, import_c, limit_w, gate in turns:
         house.turn(after_s, grid_w, price=cents(export_c, import_c), limit_w=limit_w, gate=gate)
         passed_s += after_s if 0.0 < after_s <= 10.0 else 0.0
+        gaps_s += after_s if after_s > 10.0 else 0.0
     account = house.seen.total
     assert 0.0 <= account.curtailed_wh <= MAX_W * passed_s / 3600.0 + 1e-6
-    assert 0.0 <= account.uncertain_s <= passed_s + 1e-6
+    assert 0.0 <= account.uncertain_s <= passed_s + gaps_s + 5.0 * len(turns) + 1e-6, "clocks that go back, too"
     assert min(account.import_wh, account.export_wh) >= 0.0
     assert max(account.import_wh, account.export_wh) <= 1e5 * passed_s / 3600.0 + 1e-6
     assert math.isfinite(account.earned_c + account.saved_c)

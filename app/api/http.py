@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,6 +13,7 @@ from aiohttp import web
 
 from app.api import metrics as exposition
 from app.api.answers import MAX_BODY, add_headers, json_answer, refusal, server_log
+from app.api.archive import ArchiveDesk, Series, Stored
 from app.api.changes import Changes
 from app.api.door import Door
 from app.api.events import HEARTBEAT_S, Events
@@ -22,7 +22,6 @@ from app.api.listener import ACCEPTED_AT_ONCE, Listener, queue_up, whole
 from app.api.openapi import openapi
 from app.api.pages import Pages
 from app.api.prices import outlook
-from app.api.series import Columns, columns
 from app.api.status import STALLED_S, status, tick_age_s
 from app.api.step_test import StepTestDesk
 from app.config import HttpConfig
@@ -34,17 +33,15 @@ from app.steptests import StepTests
 log = logging.getLogger(__name__)
 
 ANSWER_S = 20.0  # for a client to take its answer
-MAX_HISTORY_S = 31 * 86_400.0
-MAX_LOOKUPS = 4  # side by side: each takes the one thread of the store for a while
 KEEPALIVE_S = 30.0
-History = Callable[[float], Columns | Awaitable[Columns]]
 
 
 class HttpServer:
     """Serves the API and the page.
 
-    ``history(seconds)`` gives the stored series as columns: ``utc_s``, and `series.NAMES` in watts. ``faults()``
-    gives those from outside the control loop, ``dropped()`` counts messages that could not be used, by source.
+    ``history(seconds)`` gives the stored series as columns: ``utc_s``, and `series.NAMES` in watts; ``stored`` is all
+    else of the past. ``faults()`` gives those from outside the control loop, ``dropped()`` counts messages that could
+    not be used, by source.
     """
 
     def __init__(
@@ -52,12 +49,13 @@ class HttpServer:
         config: HttpConfig,
         hub: Hub,
         store: SettingsStore,
-        history: History,
+        history: Series,
         *,
         version: str,
         site: str,
         faults: Callable[[], tuple[Fault, ...]] = tuple,
         tests: StepTests | None = None,
+        stored: Stored | None = None,
         dropped: Callable[[], Mapping[str, int]] = dict,
         clock: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
@@ -66,7 +64,6 @@ class HttpServer:
         self._config = config
         self._hub = hub
         self._store = store
-        self._history = history
         self._about = {"version": version, "site": site}
         self._faults = faults
         self._dropped = dropped
@@ -76,11 +73,11 @@ class HttpServer:
         self._door = Door(config, clock=clock)
         self._changes = Changes(config, store, self._pages, self._door, hub, utc=utc)
         self._tests = StepTestDesk(tests or StepTests(()))
+        self._archive = ArchiveDesk(hub, history, stored, utc=utc)
         self._events = Events(hub, self._status, heartbeat_s=heartbeat_s)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._listener: Listener | None = None
-        self._lookups = 0
 
     @property
     def port(self) -> int:
@@ -152,7 +149,10 @@ class HttpServer:
                 web.post("/api/step-test", changing(self._tests.start)),
                 web.delete("/api/step-test", changing(self._tests.cancel)),
                 web.get("/api/events", reading(self._events.stream), allow_head=False),
-                web.get("/api/history", reading(self._get_history)),
+                web.get("/api/history", reading(self._archive.history)),
+                web.get("/api/energy", reading(self._archive.energy)),
+                web.get("/api/journal", reading(self._archive.journal)),
+                web.get("/api/export", reading(self._archive.export), allow_head=False),
                 web.get("/healthz", self._get_health),
                 web.get("/metrics", reading(self._get_metrics)),
                 web.get("/openapi.json", reading(self._get_openapi)),
@@ -192,24 +192,6 @@ class HttpServer:
     async def _get_prices(self, _request: web.Request) -> web.Response:
         return json_answer(outlook(self._hub.latest))
 
-    async def _get_history(self, request: web.Request) -> web.Response:
-        given = request.query.get("seconds", "3600")
-        seconds = float(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0.0
-        if not 1.0 <= seconds <= MAX_HISTORY_S:
-            raise RefusedError(
-                400, f"seconds {given[:40]!r} is not a whole number from 1 to {MAX_HISTORY_S:.0f}: send one"
-            )
-        if self._lookups >= MAX_LOOKUPS:
-            text = f"{MAX_LOOKUPS} others are looking at the history just now: ask again in a second"
-            raise RefusedError(503, text, {"Retry-After": "1"})
-        self._lookups += 1
-        try:
-            found = self._history(seconds)
-            stored = await found if inspect.isawaitable(found) else found
-        finally:
-            self._lookups -= 1
-        return json_answer(columns(stored))
-
     async def _get_health(self, _request: web.Request) -> web.Response:
         age_s = tick_age_s(self._hub.latest, self._clock())
         healthy = age_s is not None and age_s <= STALLED_S
@@ -218,7 +200,7 @@ class HttpServer:
         return json_answer(data, status=200 if healthy else 503)
 
     async def _get_metrics(self, _request: web.Request) -> web.Response:
-        text = exposition.metrics(
+        body = exposition.metrics(
             self._hub.latest,
             self._store.current,
             self._dropped(),
@@ -226,7 +208,7 @@ class HttpServer:
             extra_faults=self._faults(),
             **self._about,
         )
-        return web.Response(body=text.encode("utf-8", "replace"), headers={"Content-Type": exposition.CONTENT_TYPE})
+        return web.Response(body=body, headers={"Content-Type": exposition.CONTENT_TYPE})
 
     async def _get_openapi(self, _request: web.Request) -> web.Response:
         return json_answer(openapi(self._about["version"], self._config))

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+from prometheus_client.registry import Collector
+
 from app.api.families import FAMILIES
 from app.api.status import all_faults
 from app.api.values import age_s, number
@@ -25,7 +30,8 @@ from app.model import (
 )
 from app.telemetry.points import GATE_NUMBERS
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+__all__ = ["CONTENT_TYPE", "PREFIX", "metrics"]
+
 PREFIX = "zero_export_"
 _JOULES_PER_WH = 3600.0
 _JOULES_PER_KWH = 3.6e6
@@ -33,6 +39,28 @@ NOTHING: Mapping[str, int] = MappingProxyType({})
 
 Labels = dict[str, str]
 Sample = tuple[str, Labels, float | bool | None]
+Series = tuple[tuple[str, str], ...]  # its labels; each series may be there only once
+
+
+class _Families(Collector):
+    """Samples as metric families, in the order of `FAMILIES`."""
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self._found: dict[str, dict[Series, float]] = {}
+        for name, labels, value in samples:
+            known = number(value, digits=6)
+            if known is not None:
+                self._found.setdefault(name, {})[tuple(labels.items())] = known
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        """Those that have a sample."""
+        for family in FAMILIES:
+            if found := self._found.get(family.name):
+                make = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
+                filled = make(PREFIX + family.name, family.text, labels=[name for name, _ in next(iter(found))])
+                for series, value in found.items():  # names come from devices, and may be what UTF-8 cannot say
+                    filled.add_metric([text.encode("utf-8", "replace").decode() for _, text in series], value)
+                yield filled
 
 
 def metrics(
@@ -45,23 +73,14 @@ def metrics(
     version: str,
     site: str,
     extra_faults: tuple[Fault, ...] = (),
-) -> str:
-    """The exposition of one tick, families in the order of `FAMILIES`. ``dropped``: MQTT messages by source."""
-    found: dict[str, dict[str, str]] = {}  # by family and series: a series may be there only once
+) -> bytes:
+    """The exposition of one tick. ``dropped``: MQTT messages by source."""
     faults = all_faults(tick, now_s=now_s, extra=extra_faults)
     samples = list(_samples(tick, settings, faults, now_s, {"site": site, "version": version}))
     samples += [("mqtt_dropped_messages_total", {"source": source}, count) for source, count in dropped.items()]
-    for name, labels, value in samples:
-        known = number(value, digits=6)
-        if known is not None:
-            series = f"{PREFIX}{name}{_labels(labels)}"
-            found.setdefault(name, {})[series] = f"{series} {known!r}"
-    lines: list[str] = []
-    for family in FAMILIES:
-        if family.name in found:
-            lines += [f"# HELP {PREFIX}{family.name} {family.text}", f"# TYPE {PREFIX}{family.name} {family.kind}"]
-            lines += found[family.name].values()
-    return "\n".join(lines) + "\n"
+    registry = CollectorRegistry()
+    registry.register(_Families(samples))
+    return generate_latest(registry)
 
 
 def _samples(
@@ -229,13 +248,3 @@ def _store(store: StoreState) -> Iterator[Sample]:
 
 def _times(value: float | None, factor: float) -> float | None:
     return None if value is None else value * factor
-
-
-def _labels(labels: Labels) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in labels.items()) + "}"
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

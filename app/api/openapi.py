@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from app.api.archive_schemas import archive_paths
 from app.api.guard import MAX_URL, allowed_bases
 from app.api.schemas import schemas
-from app.api.shapes import ON_OFF, TEXT, Json, ref
+from app.api.shapes import ON_OFF, TEXT, Json, answer, body, query, ref
 from app.config import HttpConfig
 
 Security = list[dict[str, list[str]]]
@@ -55,7 +56,7 @@ def _paths(*, looking: Security, changing: Security, redirect: Json) -> Json:
         operation["security"] = [{}, *(way for way in changing if way)]  # a signed link needs no token
     for item in found.values():
         for operation in item.values():
-            operation["responses"] |= {code: _answer(text, "Error") for code, text in _ANYWHERE.items()}
+            operation["responses"] |= {code: answer(text, "Error") for code, text in _ANYWHERE.items()}
             operation["responses"]["400"]["content"]["text/plain"] = {"schema": TEXT}  # what is hardly HTTP
     return found
 
@@ -64,7 +65,7 @@ def _add(found: Json, paths: Json, security: Security, refusals: dict[str, str])
     for path, item in paths.items():
         for operation in item.values():
             operation["security"] = security
-            operation["responses"] |= {code: _answer(text, "Error") for code, text in refusals.items()}
+            operation["responses"] |= {code: answer(text, "Error") for code, text in refusals.items()}
         found.setdefault(path, {}).update(item)
 
 
@@ -74,16 +75,16 @@ def _looking_paths() -> Json:
         "/api/step-test": {"get": _read("The step test that is running, or else the last one", "StepTests")},
         "/api/prices": {"get": _read("The prices around now, and what the gate made of them", "Prices")},
         "/api/events": {"get": _events()},
-        "/api/history": {"get": _history()},
+        **archive_paths(),
         "/metrics": {"get": {"summary": "Prometheus text, version 0.0.4", "responses": {"200": _plain("text/plain")}}},
         "/openapi.json": {
-            "get": {"summary": "This document", "responses": {"200": _body("The document", {"type": "object"})}},
+            "get": {"summary": "This document", "responses": {"200": body("The document", {"type": "object"})}},
         },
     }
 
 
 def _changing_paths(redirect: Json) -> Json:
-    post = {"200": _answer("The new state", "Enabled")}
+    post = {"200": answer("The new state", "Enabled")}
     return {
         TOGGLE: {
             "get": _toggle("Flip zero export, or set it", {"200": _ENABLED_OR_PAGE}, redirect),
@@ -96,7 +97,7 @@ def _changing_paths(redirect: Json) -> Json:
 
 
 def _page_paths() -> Json:
-    stalled = {"503": _answer("It does not", "Health")}
+    stalled = {"503": answer("It does not", "Health")}
     return {
         "/healthz": {"get": _read("Whether the control loop turns", "Health", stalled)},
         "/": {"get": {"summary": "The web page", "responses": {"200": _plain("text/html"), "304": _UNCHANGED}}},
@@ -122,16 +123,8 @@ _CHANGING_REFUSALS = {
 }
 
 
-def _body(text: str, schema: Json, kind: str = "application/json") -> Json:
-    return {"description": text, "content": {kind: {"schema": schema}}}
-
-
-def _answer(text: str, name: str) -> Json:
-    return _body(text, ref(name))
-
-
 def _plain(kind: str) -> Json:
-    return _body("Text", TEXT, kind)
+    return body("Text", TEXT, kind)
 
 
 _ENABLED_OR_PAGE: Json = {
@@ -141,11 +134,7 @@ _ENABLED_OR_PAGE: Json = {
 
 
 def _read(summary: str, name: str, more: Json | None = None) -> Json:
-    return {"summary": summary, "responses": {"200": _answer(summary, name)} | (more or {})}
-
-
-def _query(name: str, schema: Json, text: str) -> Json:
-    return {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
+    return {"summary": summary, "responses": {"200": answer(summary, name)} | (more or {})}
 
 
 def _redirect(config: HttpConfig) -> Json:
@@ -158,17 +147,17 @@ def _toggle(summary: str, answers: Json, redirect: Json) -> Json:
     return {
         "summary": summary,
         "parameters": [
-            _query("state", ON_OFF, "sets this instead of flipping"),
-            _query("redirect", redirect, "where to go afterwards, on an allowed origin"),
-            _query("exp", {"type": "integer"}, "Unix time at which a signed link expires"),
-            _query("sig", TEXT, "signature of a link over state and exp"),
+            query("state", ON_OFF, "sets this instead of flipping"),
+            query("redirect", redirect, "where to go afterwards, on an allowed origin"),
+            query("exp", {"type": "integer"}, "Unix time at which a signed link expires"),
+            query("sig", TEXT, "signature of a link over state and exp"),
         ],
         "responses": answers | {"303": {"description": "Done; on to the redirect"}},
     }
 
 
 def _change() -> Json:
-    answers = {"200": _answer("The settings in force", "Settings"), "415": _answer("The body is not JSON", "Error")}
+    answers = {"200": answer("The settings in force", "Settings"), "415": answer("The body is not JSON", "Error")}
     return {
         "summary": "Set zero export, its target or both",
         "requestBody": {"required": True, "content": {"application/json": {"schema": ref("Change")}}},
@@ -181,17 +170,17 @@ def _override() -> Json:
         "summary": "Decide instead of the price for a while, or let it decide again",
         "requestBody": {"required": True, "content": {"application/json": {"schema": ref("OverrideChange")}}},
         "responses": {
-            "200": _answer("The override in force", "Overridden"),
-            "415": _answer("The body is not JSON", "Error"),
+            "200": answer("The override in force", "Overridden"),
+            "415": answer("The body is not JSON", "Error"),
         },
     }
 
 
 def _start_test() -> Json:
     answers = {
-        "202": _answer("It was asked for", "StepTests"),
-        "409": _answer("One is running, or none is possible", "Error"),
-        "415": _answer("The body is not JSON", "Error"),
+        "202": answer("It was asked for", "StepTests"),
+        "409": answer("One is running, or none is possible", "Error"),
+        "415": answer("The body is not JSON", "Error"),
     }
     return {
         "summary": "Measure how one inverter reacts to its limit",
@@ -203,7 +192,7 @@ def _start_test() -> Json:
 def _cancel_test() -> Json:
     return {
         "summary": "Call the running step test off",
-        "responses": {"200": _answer("The last one as it stands", "StepTests")},
+        "responses": {"200": answer("The last one as it stands", "StepTests")},
     }
 
 
@@ -211,19 +200,7 @@ def _events() -> Json:
     text = "Server-sent events: the data of each is a Status, one per tick"
     return {
         "summary": text,
-        "responses": {"200": _body(text, TEXT, "text/event-stream"), "503": _answer("Too many readers", "Error")},
-    }
-
-
-def _history() -> Json:
-    wanted = {"type": "integer", "minimum": 1, "maximum": 2_678_400, "default": 3600}
-    return {
-        "summary": "Stored series",
-        "parameters": [_query("seconds", wanted, "how far back")],
-        "responses": {
-            "200": _answer("One list per series, equally long", "History"),
-            "503": _answer("Too many ask at once: wait for as many seconds as Retry-After says", "Error"),
-        },
+        "responses": {"200": body(text, TEXT, "text/event-stream"), "503": answer("Too many readers", "Error")},
     }
 
 
@@ -232,6 +209,6 @@ def _file() -> Json:
     answers = {
         "200": {"description": "The file"},
         "304": _UNCHANGED,
-        "404": _answer("No such file", "Error"),
+        "404": answer("No such file", "Error"),
     }
     return {"summary": "A file of the web page", "parameters": [name], "responses": answers}

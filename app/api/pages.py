@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from dataclasses import dataclass
 from html import escape
@@ -18,9 +19,16 @@ _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg"
 
 @dataclass(frozen=True, slots=True)
 class _File:
+    """One file; ``small`` is the same compressed, with a tag of its own: they are different bytes."""
+
     body: bytes
+    small: bytes
     content_type: str
     etag: str
+
+    @property
+    def small_etag(self) -> str:
+        return f"{self.etag}-gzip"
 
 
 class Pages:
@@ -37,12 +45,17 @@ class Pages:
         found = self._files.get(name)
         if found is None:
             raise web.HTTPNotFound
-        headers = {"Cache-Control": "no-cache", "ETag": f'"{found.etag}"'}
+        small = _takes_gzip(request)
+        etag = found.small_etag if small else found.etag
+        headers = {"Cache-Control": "no-cache", "ETag": f'"{etag}"', "Vary": "Accept-Encoding"}
         if found.content_type == "text/html":
             headers["Content-Security-Policy"] = CSP
-        if any(tag.value == found.etag for tag in request.if_none_match or ()):
+        if any(tag.value == etag for tag in request.if_none_match or ()):
             return web.Response(status=304, headers=headers)
-        return web.Response(body=found.body, content_type=found.content_type, charset="utf-8", headers=headers)
+        if small:
+            headers["Content-Encoding"] = "gzip"
+        body = found.small if small else found.body
+        return web.Response(body=body, content_type=found.content_type, charset="utf-8", headers=headers)
 
     def confirm(self, *, enabled: bool | None, state: str | None, redirect: str | None, note: str) -> web.Response:
         """A page whose button sets the state that the link asked for, or else the opposite of what is.
@@ -52,7 +65,7 @@ class Pages:
         wanted = state or (None if enabled is None else "off" if enabled else "on")
         query = ({"state": wanted} if wanted else {}) | ({"redirect": redirect} if redirect else {})
         text = self._confirm.substitute(
-            now="" if enabled is None else f"It is {'on' if enabled else 'off'} now.",
+            now="" if enabled is None else _now("on" if enabled else "off"),
             wanted=wanted or "over",
             note=escape(note),
             query=escape(urlencode(query)),
@@ -62,6 +75,19 @@ class Pages:
         csp = CSP + (f" {_base(redirect)}" if redirect else "")
         headers = {"Content-Security-Policy": csp, "Cache-Control": "no-store"}
         return web.Response(text=text, content_type="text/html", headers=headers)
+
+
+def _now(word: str) -> str:
+    return f'<span data-t="confirm.now.{word}">It is {word} now.</span>'
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    """Whether it was asked for by name, and not refused with ``q=0``."""
+    for coding in request.headers.get("Accept-Encoding", "").lower().split(","):
+        name, _, quality = coding.partition(";")
+        if name.strip() == "gzip":
+            return quality.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
 
 
 def _base(url: str) -> str:
@@ -82,4 +108,5 @@ def _walk(folder: Traversable, prefix: str = "") -> list[tuple[str, Traversable]
 
 def _file(entry: Traversable) -> _File:
     body = entry.read_bytes()
-    return _File(body, _TYPES[entry.name.rpartition(".")[2]], hashlib.sha256(body).hexdigest()[:20])
+    small = gzip.compress(body, mtime=0)
+    return _File(body, small, _TYPES[entry.name.rpartition(".")[2]], hashlib.sha256(body).hexdigest()[:20])

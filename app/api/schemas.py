@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.api import series
+from app.api.archive_schemas import archive_schemas
 from app.api.price_schemas import price_schemas
 from app.api.shapes import FLAG, ON_OFF, TEXT, Json, many, maybe, number, optional, record, ref
 from app.api.status import STALLED_S
@@ -77,7 +77,7 @@ def schemas() -> dict[str, Json]:
             meter_s=number("of the meter reading"),
             inverters_s={"type": "object", "additionalProperties": number("by serial")},
         ),
-        "History": record(utc_s=many({"type": "number"}), **{name: many(number("W")) for name in series.NAMES}),
+        **archive_schemas(),
         "Health": record(
             status={"type": "string", "enum": ["ok", "starting", "stalled"]},
             tick_age_s=number("since the control loop last turned"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from app.api.values import number
 
-NAMES = ("grid_w", "pv_w", "load_w", "limit_w")
+NAMES = ("grid_w", "pv_w", "load_w", "limit_w", "grid_min_w", "grid_max_w")
 
 Columns = Mapping[str, Sequence[float | None]]
 

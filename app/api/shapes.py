@@ -44,3 +44,18 @@ def ref(name: str) -> Json:
 def maybe(name: str) -> Json:
     """A schema by its name, or null."""
     return {"oneOf": [ref(name), {"type": "null"}]}
+
+
+def body(text: str, schema: Json, kind: str = "application/json") -> Json:
+    """An answer with this content."""
+    return {"description": text, "content": {kind: {"schema": schema}}}
+
+
+def answer(text: str, name: str) -> Json:
+    """An answer whose JSON has a schema with a name."""
+    return body(text, ref(name))
+
+
+def query(name: str, schema: Json, text: str) -> Json:
+    """A parameter of the URL that may be left out."""
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": text}

@@ -72,6 +72,7 @@ class PriceGate:
                 return f"{worth} by an estimate: {_DOES[self._mode]} until it is confirmed"
             rest_s = self._closed_s + self._rules.dwell_s - now_s
             if wanted is Mode.OPEN and rest_s > 0.0:
+                self._enter(Mode.LIMIT, now_s)  # from a shutdown, too: what it was for is over
                 return f"{worth}: {_DOES[self._mode]} for {rest_s:.0f} s more (price.dwell_s)"
         self._enter(wanted, now_s)
         if wanted is Mode.SHUTDOWN:
@@ -83,7 +84,7 @@ class PriceGate:
     def _wanted(self, value_c: float, import_price_c: float | None) -> Mode:
         least_c = self._rules.export_threshold_c
         if self._mode is not Mode.OPEN:
-            least_c += self._rules.hysteresis_c
+            least_c = round(least_c + self._rules.hysteresis_c, 6)  # 0.1 + 0.2 is to be 0.3
         if value_c > least_c or (value_c == least_c and self._rules.at_threshold == "allow"):
             return Mode.OPEN
         paid_to_import = import_price_c is not None and import_price_c < 0.0

@@ -31,6 +31,7 @@ class Standby:
         self._tries: dict[str, int] = {}
         self._too_little_s: float | None = None  # since when the house takes too little, or more than enough
         self._enough_s: float | None = None
+        self._told_s = float("-inf")  # when they were last to be off whatever the house takes
 
     def observe(self, states: Sequence[InverterState], now_s: float) -> None:
         """Take in what was switched."""
@@ -63,19 +64,23 @@ class Standby:
     ) -> Turn:
         """``left_w``: what the inverters may feed together without an export; ``units``: those that are on.
 
-        ``why``: the reason for switching off, where it is not what the house takes.
+        ``why``: the reason for switching off, where it is not what the house takes. Once that is over, whatever has
+        room comes back at once.
         """
+        if why is not None:
+            self._told_s = now_s
+        resting = now_s - self._told_s > REST_S
         again = [switch for switch in self._again(states, now_s) if not (why and switch.on)]
         if again:
             return again, []
         minima_w = sum(unit.min_w for unit in units)
         off = sorted((s for s in states if is_off(s) and s.reachable), key=lambda state: state.min_w)
-        waking = _fitting(off, left_w - minima_w - MARGIN_W) if self._rested(off, now_s) else []
+        waking = _fitting(off, left_w - minima_w - MARGIN_W) if not resting or self._rested(off, now_s) else []
         low = bool(units) and all(unit.ceiling_w <= unit.min_w + 0.5 for unit in units)
         self._too_little_s = _since(self._too_little_s, now_s, holds=left_w < minima_w - 1.0 and low)
         self._enough_s = _since(self._enough_s, now_s, holds=bool(waking))
-        if self._enough_s is not None and now_s - self._enough_s >= ON_AFTER_S:
-            return self._on(waking, now_s, "the house takes more again")
+        if self._enough_s is not None and (not resting or now_s - self._enough_s >= ON_AFTER_S):
+            return self._on(waking, now_s, "the house takes more again" if resting else "no longer shut down")
         if self._too_little_s is None or now_s - self._too_little_s < OFF_AFTER_S or not self._rested(units, now_s):
             return [], []
         chosen = needless(units, minima_w - left_w)

@@ -176,8 +176,7 @@ class Shelly:
         return parse_em1([await self._get(f"/rpc/EM1.GetStatus?id={channel}") for channel in channels])
 
     async def _em_counters(self) -> Counters:
-        data = _mapping(await self._get("/rpc/EMData.GetStatus?id=0"), "EMData.GetStatus")
-        return optional(data.get("total_act")), optional(data.get("total_act_ret"))
+        return parse_em_counters(await self._get("/rpc/EMData.GetStatus?id=0"), self._config.channel)
 
     async def _em1_counters(self, channels: tuple[int, ...]) -> Counters:
         found = [_mapping(await self._get(f"/rpc/EM1Data.GetStatus?id={c}"), "EM1Data.GetStatus") for c in channels]
@@ -266,6 +265,17 @@ def parse_em(status: Any, channels: tuple[int, ...] | None) -> Power:
     if len(powers) == 3 and abs(sum(powers) - total_w) > 10.0 + 0.05 * abs(total_w):
         raise DeviceDataError(f"total_act_power is {total_w:g} W, but the phases sum to {sum(powers):g} W")
     return total_w, tuple(phases)
+
+
+def parse_em_counters(data: Any, channels: tuple[int, ...] | None) -> Counters:
+    """Import and export in Wh out of ``EMData.GetStatus``, of the same phases as `parse_em`."""
+    data = _mapping(data, "EMData.GetStatus")
+    if channels is None:
+        return optional(data.get("total_act")), optional(data.get("total_act_ret"))
+    chosen = [letter for index, letter in enumerate("abc") if index in channels]
+    return _sum(data.get(f"{letter}_total_act_energy") for letter in chosen), _sum(
+        data.get(f"{letter}_total_act_ret_energy") for letter in chosen
+    )
 
 
 def parse_em1(statuses: list[Any]) -> Power:

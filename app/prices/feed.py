@@ -31,16 +31,17 @@ JITTER_S = 2.0  # off the round seconds at which everybody asks
 
 @dataclass(frozen=True, slots=True)
 class KeptPrices:
-    """What outlives the program. ``of`` names the configuration that these prices belong to."""
+    """What outlives the program. ``of`` names the configuration that these prices belong to; ``saved_utc_s``: when."""
 
     of: str = ""
     slots: tuple[PriceSlot, ...] = ()
+    saved_utc_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse a file that no price could come from."""
         times = [at_s for slot in self.slots for at_s in (slot.start_utc_s, slot.end_utc_s)]
         values = [value for slot in self.slots for value in (slot.export_value_c, slot.import_price_c)]
-        if not all(EARLIEST_S <= at_s <= LATEST_S for at_s in times):
+        if not all(EARLIEST_S <= at_s <= LATEST_S for at_s in times) or not 0.0 <= self.saved_utc_s <= LATEST_S:
             raise ValueError("a time is none")
         if not all(value is None or abs(value) <= MAX_PRICE_C for value in values):
             raise ValueError("a price is none")
@@ -70,6 +71,7 @@ class PriceFeed:
         stored = KeptPrices() if kept is None else kept.read()
         if stored.of == of:
             self._known.merge(stored.slots, utc())
+        self._since_utc_s = stored.saved_utc_s  # until the first answer: the time is later than that
         self._fault: str | None = None
         self._refused = False
         self._failures = 0
@@ -120,13 +122,14 @@ class PriceFeed:
         utc_s = self._utc()
         self._server_s = None if fetched.server_utc_s is None else fetched.server_utc_s - self._monotonic()
         self._known.merge(fetched.slots, utc_s)
-        self._around_utc_s = -math.inf
+        self._since_utc_s, self._around_utc_s = 0.0, -math.inf
         if self._fault is not None:
             log.info("%s is back", self._source.name)
         self._fault, self._refused, self._failures = None, False, 0
-        if self._kept is not None and self._monotonic() - self._saved_s >= SAVE_EVERY_S:
+        due = self._monotonic() - self._saved_s >= SAVE_EVERY_S
+        if self._kept is not None and due and self._clock_fault(utc_s) is None:
             self._saved_s = self._monotonic()
-            await self._kept.save(KeptPrices(self._of, self._known.slots))
+            await self._kept.save(KeptPrices(self._of, self._known.slots, utc_s))
         return max(SHORTEST_PAUSE_S, fetched.pause_s, self._source.pause_s(utc_s, self._known))
 
     async def _forget(self) -> None:
@@ -142,17 +145,26 @@ class PriceFeed:
         self._failures += 1
         if self._refused:
             return REFUSED_S
+        if isinstance(error, Busy) and error.wait_s is not None:
+            return max(error.wait_s, self._back_off_s(LONGEST_BUSY_S, 2))  # it has said so before, and was wrong
         if isinstance(error, AskAgain) and error.wait_s is not None:
             return error.wait_s
         longest_s = LONGEST_BUSY_S if isinstance(error, Busy) else LONGEST_RETRY_S
         later = self._known.slot(self._utc() + AT_EASE_S)
         if later is not None and later.confirmed:
             longest_s = AT_EASE_S / 4.0
-        return min(longest_s, FIRST_RETRY_S * 2.0 ** min(self._failures - 1, 8))
+        return self._back_off_s(longest_s)
+
+    def _back_off_s(self, longest_s: float, first: int = 1) -> float:
+        """Twice as long with each failure from the ``first`` one on; before that, nothing."""
+        nth = self._failures - first
+        return 0.0 if nth < 0 else min(longest_s, FIRST_RETRY_S * 2.0 ** min(nth, 8))
 
     def _clock_fault(self, utc_s: float) -> str | None:
         if utc_s < BUILT_UTC_S:
             return "this computer's clock is not set: check its network time"
+        if utc_s < self._since_utc_s - MAX_SKEW_S:  # after a power cut it goes on where it was some time before
+            return "this computer's clock shows an earlier time than at the last run: check its network time"
         skew_s = 0.0 if self._server_s is None else utc_s - self._server_s - self._monotonic()
         if abs(skew_s) > MAX_SKEW_S:
             by = f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0.0 else 'behind'}"

@@ -121,9 +121,10 @@ def _cents(value: Any, factor: float) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
-        return cents(value * factor)
+        price_c = cents(value * factor)
     except OverflowError:  # JSON knows no largest integer
         return None
+    return None if price_c is None else round(price_c, 6)  # 100 times 0.07 is to be 7, where that is the threshold
 
 
 def _moment(item: Any, path: str) -> float:

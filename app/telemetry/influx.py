@@ -1,43 +1,46 @@
-"""InfluxDB 2.x (and what speaks its v2 write API): batched writes that outlive an outage of the server.
+"""InfluxDB 2.x, and what speaks its write API: every point goes through the spool, so that an outage loses nothing.
 
-Importing this costs about 13 MB, so it is imported only where InfluxDB is configured.
+Importing this costs about 23 MB, so it is imported only where InfluxDB is configured.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import re
-import ssl
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
 
 import aiohttp
-from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
 from influxdb_client.client.write import point as client_point
 from influxdb_client.domain.write_precision import WritePrecision
-from influxdb_client.rest import ApiException
 
 from app.config import InfluxConfig
 from app.model import Fault, StoreState
-from app.telemetry.buffer import Buffer
-from app.telemetry.points import LASTING, Point
+from app.telemetry import segment
+from app.telemetry.answers import Answer, judge, no_answer
+from app.telemetry.flow import Bucket, Desk, Flow, Lines, Pause, Progress
+from app.telemetry.points import Point
+from app.telemetry.spool import LANES, LASTING_POINTS, POINTS, REVISED, Spool, lane_of
 
 log = logging.getLogger(__name__)
 
-BATCH = 500
-RAW_CAPACITY = 20_000  # about two hours with one inverter, and 5 MB; a spool on disk could take its place
-MINUTES_CAPACITY = 10_000  # a week
-REFUSALS = 32  # single lines refused in a row before whole batches are given up
+INBOX = 20_000  # points that wait for the spool's thread, should the disk hang
+TEND_S = 5.0
+REST = 0.2  # of the time between two requests with new points, after one with old ones: the time belongs to others
 CLOSE_S = 3.0
-REQUEST_MS = 10_000
-Write = Callable[[str, str], Awaitable[object]]
+REQUEST_S = 10.0
+REQUEST_GZIP_LEVEL = 1
+ANSWER_MAX_B = 4096
+T = TypeVar("T")
 _Line: Any = client_point.Point  # the library has no types
 _MILLISECONDS: Any = WritePrecision.MS
-_LOGIN = re.compile(r"\b(Token|Bearer|Basic) [^\s'\",]+")
+_BREAKS = str.maketrans("\r\n", "  ")
 
 
 def line(point: Point) -> str:
@@ -46,209 +49,206 @@ def line(point: Point) -> str:
     for key, tag in point.tags:
         written.tag(key, tag)
     for key, value in point.fields:
-        written.field(key, value.replace("\n", " ") if isinstance(value, str) else value)
+        written.field(key, value.translate(_BREAKS) if isinstance(value, str) else value)
     written.time(round(point.utc_s * 1000.0), _MILLISECONDS)
     return str(written.to_line_protocol())
 
 
-class _Lane:
-    """The lines for one bucket, and how writing them goes."""
-
-    def __init__(self, config: InfluxConfig, bucket: str, capacity: int, retry_s: tuple[float, float]) -> None:
-        self.bucket = bucket
-        self.buffer = Buffer[str](capacity)
-        self.written = 0
-        self.refused = 0
-        self.fault: Fault | None = None
-        self._config = config
-        self._retry_s = retry_s
-        self._size = BATCH
-        self._failures = 0
-        self._refusals = 0
-        self._not_before_s = 0.0
-
-    async def drain(self, write: Write) -> bool:
-        """Write all that waits; False where the server does not take it now."""
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._not_before_s:
-            return False
-        while batch := self.buffer.take(self._size):
-            try:
-                await write(self.bucket, "\n".join(batch))
-            except ApiException as error:
-                if not self._refuse(error, len(batch)):
-                    self._not_before_s = loop.time() + self._pause_s(error)
-                    return False
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                self._fail(f"cannot be reached: {_cause(error)}", "check that it runs, and influxdb.url")
-                self._not_before_s = loop.time() + self._pause_s()
-                return False
-            else:
-                self._succeed()
-        return True
-
-    def _succeed(self) -> None:
-        self.written += self.buffer.done()
-        self._size = min(BATCH, self._size * 2)
-        self._failures = self._refusals = 0
-        if self.fault is not None and self.buffer.dropped:
-            log.warning("InfluxDB at %s takes points again; %d were lost", self._config.url, self.buffer.dropped)
-        self.fault = None
-
-    def _refuse(self, error: ApiException, count: int) -> bool:
-        """Look for the lines that the server cannot use; False where the batch is not to blame."""
-        if error.status not in (400, 413, 422):
-            self._fail(*_explain(error, self.bucket))
-            return False
-        if count > 1 and self._refusals < REFUSALS:
-            self._size = count // 2
-            return True
-        first = self.refused == 0
-        self.refused += self.buffer.done()
-        self._refusals += 1
-        said = f"HTTP {error.status}: {_message(error)}"
-        if self._refusals == REFUSALS:
-            self._size = BATCH
-            self._fail(f"refuses every point ({said})", "look into its log; what it refuses is lost")
-        elif first:
-            log.warning("InfluxDB at %s refuses a point (%s); the others are kept", self._config.url, said)
-        return True
-
-    def _fail(self, what: str, next_step: str) -> None:
-        self._failures += 1
-        text = f"InfluxDB at {self._config.url} {what}."
-        if self.fault is None:
-            self.fault = Fault("influxdb", text, _sentence(next_step), since_utc_s=time.time())
-        elif self.fault.text != text:
-            self.fault = Fault("influxdb", text, _sentence(next_step), since_utc_s=self.fault.since_utc_s)
-
-    def _pause_s(self, error: ApiException | None = None) -> float:
-        first_s, longest_s = self._retry_s
-        pause_s = min(longest_s, first_s * 2.0 ** min(self._failures - 1, 16)) * random.uniform(0.5, 1.0)  # noqa: S311
-        asked = str(getattr(error, "retry_after", None) or "")
-        return max(pause_s, min(float(asked), 300.0)) if asked.isdigit() else pause_s
-
-
 class InfluxSink:
-    """Writes points to the bucket, and minutes to ``<bucket>_1m``, which is kept for good."""
+    """Writes points to the bucket, and what lasts to ``<bucket>_1m``, which is kept for good."""
 
     name = "influxdb"
 
     def __init__(
-        self,
-        config: InfluxConfig,
-        *,
-        flush_s: float = 1.0,
-        retry_s: tuple[float, float] = (1.0, 60.0),
-        capacity: int = RAW_CAPACITY,
+        self, config: InfluxConfig, folder: Path, *, flush_s: float = 1.0, retry_s: tuple[float, float] = (1.0, 60.0)
     ) -> None:
         self._config = config
         self._flush_s = flush_s
-        self._tls: ssl.SSLContext | None = None
-        self._raw = _Lane(config, config.bucket, capacity, retry_s)
-        self._minutes = _Lane(config, f"{config.bucket}_1m", MINUTES_CAPACITY, retry_s)
+        self._spool = Spool(folder, round(config.spool_mb * 1e6))
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
+        self._inbox: list[Point] = []
+        self._inbox_lock = threading.Lock()
+        self._moving = 0  # from the inbox to the spool
+        self._came = asyncio.Event()
+        self._dropped = 0
+        self._session: aiohttp.ClientSession | None = None
+        self._token = ""
+        spool, run, busy = self._spool, self._in_thread, Pause(retry_s)
+        desk = Desk(
+            post=self._post,
+            done=lambda parcel: run(partial(spool.done, parcel)),
+            give_back=lambda parcel: run(partial(spool.give_back, parcel)),
+            quarantine=lambda lines, why: run(partial(spool.quarantine, lines, why)),
+            busy=busy,
+            url=config.url,
+        )
+        raw, lasting = Bucket(config.bucket), Bucket(f"{config.bucket}_1m")
+
+        def oldest(lane: str, bucket: Bucket) -> Flow:
+            return Flow(desk, bucket, lambda most: run(partial(spool.oldest, lane, most)), retry_s)
+
+        self._busy = busy
+        self._live = Flow(desk, raw, lambda _: run(partial(spool.newest, POINTS)), retry_s, live=True)
+        self._in_order = (oldest(REVISED, raw), oldest(LASTING_POINTS, lasting))
+        self._backlog = oldest(POINTS, raw)
+        self._flows = (self._live, *self._in_order, self._backlog)
 
     def offer(self, points: Sequence[Point]) -> None:
-        """Serialise points now, with their own time stamps; never blocks."""
-        self._raw.buffer.add(line(point) for point in points if point.measurement not in LASTING)
-        self._minutes.buffer.add(line(point) for point in points if point.measurement in LASTING)
+        """Take points, as they are now; never blocks."""
+        with self._inbox_lock:
+            self._inbox += points
+            if (more := len(self._inbox) - INBOX) > 0:
+                del self._inbox[:more]
+                self._dropped += more
+        self._came.set()
+
+    async def store(self) -> None:
+        """What was offered until now is in the spool."""
+        await self._in_thread(self._take_in)
 
     async def run(self) -> None:
-        """Write about once a second, for ever."""
-        while True:
-            token = self._token()
-            async with self._connected(token) as write:
-                while self.fault() is None or token == self._token():
-                    await asyncio.sleep(self._flush_s)
-                    await self._drain(write)
+        """Keep points as they come, and send them about once a second, for ever."""
+        await self._in_thread(self._spool.tend)
+        async with self._connected(), asyncio.TaskGroup() as group:
+            group.create_task(self._keep(), name="spool")
+            group.create_task(self._send(), name="influxdb")
 
     async def close(self) -> None:
-        """Write what is left, if the server takes it within a few seconds."""
-        try:
-            async with asyncio.timeout(CLOSE_S), self._connected(self._token()) as write:
-                await self._drain(write)
-        except TimeoutError:
-            pass
-        if left := len(self._raw.buffer) + len(self._minutes.buffer):
-            log.warning("%d points for InfluxDB at %s are lost: it did not take them", left, self._config.url)
+        """Send what the server takes within a few seconds; the rest stays in the spool for the next start."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S), self._connected():
+                await self.store()
+                await self._round()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                if lost := await self._in_thread(self._spool.close):
+                    log.warning("%d points for InfluxDB are lost: neither it nor the disk took them", lost)
+        self._thread.shutdown(wait=False)
 
     def fault(self) -> Fault | None:
         """Why points are not written now."""
-        return self._raw.fault or self._minutes.fault
+        return next((flow.fault for flow in self._flows if flow.fault is not None), None)
+
+    def spool_fault(self) -> Fault | None:
+        """What is wrong with the spool."""
+        return self._spool.state.fault
 
     @property
     def stats(self) -> StoreState:
         """How it stands."""
-        lanes = (self._raw, self._minutes)
+        spool = self._spool.state
+        pending = spool.pending + self._moving + len(self._inbox)
+        oldest_s = 0.0 if spool.oldest_utc_s is None else max(0.0, time.time() - spool.oldest_utc_s)
         return StoreState(
             self.name,
-            written=sum(lane.written for lane in lanes),
-            pending=sum(len(lane.buffer) for lane in lanes),
-            dropped=sum(lane.buffer.dropped for lane in lanes),
-            refused=sum(lane.refused for lane in lanes),
+            written=sum(flow.written for flow in self._flows),
+            pending=pending,
+            dropped=spool.dropped + self._dropped,
+            refused=sum(flow.refused for flow in self._flows),
+            oldest_s=oldest_s,
+            spool_b=spool.used_b,
+            spool_max_b=spool.room_b,
         )
 
-    async def _drain(self, write: Write) -> None:
-        # Minutes go only to a server that takes the raw points: one outage is one fault.
-        if await self._raw.drain(write):
-            await self._minutes.drain(write)
+    async def _keep(self) -> None:
+        loop = asyncio.get_running_loop()
+        tended_s = loop.time()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TEND_S):
+                    await self._came.wait()
+            self._came.clear()
+            await self.store()
+            if loop.time() - tended_s >= TEND_S:
+                tended_s = loop.time()
+                await self._in_thread(self._spool.tend)
 
-    def _token(self) -> str:
+    def _take_in(self) -> None:
+        """In the thread: from the inbox to the spool."""
+        with self._inbox_lock:
+            points, self._inbox = self._inbox, []
+            self._moving = len(points)
+        lines: dict[str, list[str]] = {lane: [] for lane in LANES}
+        for point in points:
+            lines[lane_of(point.measurement)].append(line(point))
+        for lane, found in lines.items():
+            if found:
+                self._spool.accept(lane, found)
+        self._moving = 0
+
+    async def _send(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            started_s = loop.time()
+            await self._round()
+            await asyncio.sleep(max(0.0, started_s + self._flush_s - loop.time()))
+
+    async def _round(self) -> None:
+        """The newest first; older points beside them, for about as long as it takes until there are newer ones."""
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        self._read_token()
+        for _ in range(2):  # the first may be what an outage has held up
+            if await self._live.advance() is Progress.HELD:
+                return  # nothing else is sent to a server that does not take this: one outage is one fault
+        for flow in self._in_order:
+            await flow.advance()
+        began_s = loop.time()
+        while await self._backlog.advance() is Progress.TOOK and loop.time() - started_s < self._flush_s:
+            await asyncio.sleep(max(REST * self._flush_s, loop.time() - began_s))
+            began_s = loop.time()
+
+    def _read_token(self) -> None:
         """The token as it is now: the stack's InfluxDB makes it on its first start, which may be after ours."""
-        path = self._config.token_file
+        if self._token and self.fault() is None:
+            return
+        path, token = self._config.token_file, ""
+        with suppress(OSError, UnicodeDecodeError):
+            token = path.read_text(encoding="utf-8").strip() if path else ""
+        token = token or self._config.token
+        if token != self._token:
+            self._token = token
+            for flow in self._flows:
+                flow.pause.end()
+
+    async def _post(self, bucket: str, lines: Lines) -> Answer:
+        if self._session is None:
+            return no_answer("the connection is closed", in_time=True)
+        body = await self._in_thread(lambda: segment.pack(b"\n".join(lines), REQUEST_GZIP_LEVEL))
         try:
-            return (path.read_text(encoding="utf-8").strip() if path else "") or self._config.token
-        except (OSError, UnicodeDecodeError):
-            return self._config.token
+            async with self._session.post(
+                f"{self._config.url}/api/v2/write",
+                params={"org": self._config.org, "bucket": bucket, "precision": "ms"},
+                data=body,
+                headers={
+                    "Authorization": f"Token {self._token}",
+                    "Content-Encoding": "gzip",
+                    "Content-Type": "text/plain; charset=utf-8",
+                },
+                allow_redirects=False,
+            ) as answer:
+                said = (await answer.content.read(ANSWER_MAX_B)).decode(errors="replace")
+                retry_after = answer.headers.get("Retry-After")
+                return judge(answer.status, said, retry_after, bucket=bucket, utc_s=time.time())
+        except TimeoutError:
+            return no_answer("no answer in time", in_time=False)
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a name that cannot be looked up
+            return no_answer(_cause(error), in_time=True)
+
+    async def _in_thread(self, action: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, action)
 
     @asynccontextmanager
-    async def _connected(self, token: str) -> AsyncIterator[Write]:
-        config = self._config
-        if self._tls is None:
-            self._tls = await _tls(config.url)
-        async with InfluxDBClientAsync(
-            config.url, token, config.org, timeout=REQUEST_MS, allow_redirects=False, ssl_context=self._tls
-        ) as client:
-            api = client.write_api()
-
-            async def write(bucket: str, lines: str) -> object:
-                return await api.write(bucket, record=lines, write_precision=_MILLISECONDS)
-
-            yield write
-
-
-async def _tls(url: str) -> ssl.SSLContext:
-    """The certificates for https, read in a thread: that takes up to a second. None are needed for http."""
-    if url.startswith("https"):
-        return await asyncio.to_thread(ssl.create_default_context)
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def _explain(error: ApiException, bucket: str) -> tuple[str, str]:
-    match error.status:
-        case 401 | 403:
-            return f"refuses the token (HTTP {error.status})", f"check influxdb.token and that it may write to {bucket}"
-        case 404:
-            said = _message(error)
-            return (
-                f"does not know bucket {bucket} (HTTP 404: {said})",
-                "check influxdb.bucket and influxdb.org, or create the bucket",
-            )
-        case 429 | 503:
-            return f"is overloaded (HTTP {error.status})", "wait; if it stays, give it more memory or a faster disk"
-        case _:
-            return f"answers HTTP {error.status}: {_message(error)}", "look into its log, and check influxdb.url"
+    async def _connected(self) -> AsyncIterator[None]:
+        timeout = aiohttp.ClientTimeout(total=REQUEST_S)
+        async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
+            self._session = session
+            try:
+                yield
+            finally:
+                self._session = None
 
 
 def _cause(error: Exception) -> str:
     cause = getattr(error, "os_error", error)
-    return getattr(cause, "strerror", None) or str(cause) or "no answer in time"
-
-
-def _message(error: ApiException) -> str:
-    said = " ".join(str(error.message or error.reason or "").split())
-    return _LOGIN.sub(r"\1 ***", said)[:200]  # it may repeat what we sent
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
+    return getattr(cause, "strerror", None) or str(cause) or type(error).__name__

@@ -348,5 +348,6 @@ SCHEMA = (
     Measurement("month", "The local month that starts at the time stamp, so far; kept for good.", (), ACCOUNT),
 )
 MEASUREMENTS = {measurement.name: measurement for measurement in SCHEMA}
-LASTING = frozenset(("minute", "day", "month"))  # kept for good; a later point takes the place of one at its time
+REPLACED = frozenset(("forecast", "minute", "day", "month"))  # a later point takes the place of one at its time
+LASTING = frozenset(("minute", "day", "month"))  # kept for good
 RAW = tuple(measurement for measurement in SCHEMA if measurement.name not in LASTING)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from app.model import Excursion, GatewayState, InverterState, Outlook, Settings, Tick
+from app.model import Excursion, GatewayState, InverterState, Outlook, Period, Settings, Tick
 from app.telemetry import points
 from app.telemetry.points import ControlSample, Event, Field, GridSample, InverterStatus, Point, PriceSample
 from app.telemetry.rollup import Minute
@@ -49,6 +49,7 @@ class Projector:
         self._account_seen = False
         self._event_utc_s = -math.inf
         self._outlook: Outlook | None = None
+        self._closed: tuple[Period, ...] = ()
 
     def changed_by(self, source: str) -> None:
         """Name the source of the settings that the next tick will show."""
@@ -118,6 +119,11 @@ class Projector:
         ):
             if began_s is not None:
                 found += self._point(name, points.ACCOUNT, account, began_s)
+        if ledger.closed is not self._closed:
+            changed = [period for period in ledger.closed if period not in self._closed]
+            self._closed = ledger.closed
+            for period in changed:
+                found += self._point(period.name, points.ACCOUNT, period.account, period.began_utc_s)
         return found
 
     def _stores(self, tick: Tick) -> list[Point]:

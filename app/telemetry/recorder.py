@@ -10,8 +10,8 @@ from app.config import Config
 from app.hub import Hub, Subscription
 from app.model import Fault, Settings, StoreState, Tick
 from app.state import SettingsStore
-from app.telemetry.history import History
 from app.telemetry.projector import Projector
+from app.telemetry.records import Records
 from app.telemetry.rollup import Rollup
 from app.telemetry.sink import Sink
 from app.telemetry.sqlite import SqliteSink
@@ -32,18 +32,21 @@ class Telemetry:
     ) -> None:
         site = config.site
         self._hub = hub
-        self._site = site
         self._sqlite = SqliteSink(config.data_dir / "telemetry.db", raw=config.influxdb is None)
         self._sinks: list[Sink] = [self._sqlite]
+        self._watched: list[Callable[[], Fault | None]] = [self._sqlite.fault]
         if config.influxdb is not None:
-            from app.telemetry.influx import InfluxSink  # noqa: PLC0415 - 13 MB that only its users pay
+            from app.telemetry.influx import InfluxSink  # noqa: PLC0415 - 23 MB that only its users pay
 
-            self._sinks.append(InfluxSink(config.influxdb))
+            influx = InfluxSink(config.influxdb, config.data_dir / "spool")
+            self._sinks.append(influx)
+            self._watched += [influx.fault, influx.spool_fault]
         self._projector = Projector(site, toggle_url)
         self._rollup: Rollup | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
-        self.history = History(lambda since_utc_s, step_s: self._sqlite.rows(site, since_utc_s, step_s))
+        self.records = Records(self._sqlite, site)
+        self.history = self.records.history
         store.on_change(lambda _, source: self._projector.changed_by(source))
 
     async def run(self) -> None:
@@ -70,7 +73,7 @@ class Telemetry:
 
     def faults(self) -> tuple[Fault, ...]:
         """What keeps telemetry from being stored now."""
-        return tuple(fault for sink in self._sinks if (fault := sink.fault()) is not None)
+        return tuple(fault for ask in self._watched if (fault := ask()) is not None)
 
     def stores(self) -> tuple[StoreState, ...]:
         """How each store stands."""
@@ -79,7 +82,7 @@ class Telemetry:
     async def _restore(self) -> None:
         """Go on where the last run of the program ended; once, since this run knows better afterwards."""
         if self._rollup is None:
-            self._rollup = Rollup(await self._sqlite.last_minute(self._site))
+            self._rollup = Rollup(await self.records.last_minute())
             await self.history.seed()
 
     async def _record(self, ticks: Subscription) -> None:

@@ -1,4 +1,4 @@
-"""SQLite in a worker thread: the minutes for good, and raw points for a week where there is no InfluxDB."""
+"""SQLite in a worker thread: what lasts, events for a year, and raw points for a week where there is no InfluxDB."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from app.model import Fault, StoreState
+from app.telemetry.archive import Archive
 from app.telemetry.buffer import Buffer
-from app.telemetry.database import Database, Row, is_damage, set_aside
+from app.telemetry.database import Database, is_damage, set_aside
 from app.telemetry.points import LASTING, Point
-from app.telemetry.rollup import Minute
 
 log = logging.getLogger(__name__)
 
 BATCH = 5000
 CAPACITY = 20_000
+ALWAYS = LASTING | {"event"}  # InfluxDB or not
 RETENTION_S = 7 * 86_400.0
-PRUNE_EVERY_S = 600.0
+TIDY_EVERY_S = 600.0
 RETRY_S = (5.0, 60.0)
 CLOSE_S = 4.0
 T = TypeVar("T")
@@ -35,12 +36,20 @@ class SqliteSink:
     name = "sqlite"
 
     def __init__(
-        self, path: Path, *, raw: bool, flush_s: float = 5.0, retention_s: float = RETENTION_S, capacity: int = CAPACITY
+        self,
+        path: Path,
+        *,
+        raw: bool,
+        flush_s: float = 5.0,
+        retention_s: float = RETENTION_S,
+        capacity: int = CAPACITY,
+        utc: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
         self._raw = raw
         self._flush_s = flush_s
         self._retention_s = retention_s
+        self._utc = utc
         self._buffer = Buffer[Point](capacity)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
         self._database: Database | None = None
@@ -49,11 +58,12 @@ class SqliteSink:
         self._fault: Fault | None = None
         self._failures = 0
         self._written = 0
-        self._pruned_s: float | None = None
+        self._tidied_s: float | None = None
+        self._making_anew: bool | None = None  # None: not tried yet
 
     def offer(self, points: Sequence[Point]) -> None:
         """Take points; never blocks."""
-        self._buffer.add(point for point in points if self._raw or point.measurement in LASTING)
+        self._buffer.add(point for point in points if self._raw or point.measurement in ALWAYS)
 
     async def run(self) -> None:
         """Write every few seconds, for ever; less often while the file cannot be written."""
@@ -66,6 +76,8 @@ class SqliteSink:
 
     async def close(self) -> None:
         """Write what is left and close the file."""
+        if self._making_anew and self._database is not None:
+            self._database.hurry()  # it may take minutes; the next start tries again
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._flush()
@@ -83,20 +95,17 @@ class SqliteSink:
         """How it stands."""
         return StoreState(self.name, written=self._written, pending=len(self._buffer), dropped=self._buffer.dropped)
 
-    async def rows(self, site: str, since_utc_s: float, step_s: int) -> list[Row]:
-        """Stored mean powers, oldest first; none where the file cannot be read."""
-        return await self._read(lambda database: database.rows(site, since_utc_s, step_s), [])
-
-    async def last_minute(self, site: str) -> Minute | None:
-        """The newest stored minute."""
-        return await self._read(lambda database: database.last_minute(site), None)
-
-    async def _read(self, action: Callable[[Database], T], default: T) -> T:
+    async def ask(self, question: Callable[[Archive], T], default: T) -> T:
+        """The answer of the open file; the default where it cannot be read, which is a fault from then on."""
         try:
-            return await self._in_thread(lambda: self._use(action))
+            return await self.ask_or_fail(question)
         except (sqlite3.Error, OSError) as error:
             self._fail(error)
             return default
+
+    async def ask_or_fail(self, question: Callable[[Archive], T]) -> T:
+        """The answer of the open file. Raises `sqlite3.Error` or OSError where it cannot be read."""
+        return await self._in_thread(lambda: self._use(lambda database: question(database.archive)))
 
     async def _flush(self) -> None:
         async with self._lock:
@@ -104,20 +113,35 @@ class SqliteSink:
                 while batch := self._buffer.take(BATCH):
                     await self._in_thread(partial(self._use, partial(Database.insert, points=batch)))
                     self._written += self._buffer.done()
-                await self._prune()
+                await self._tidy()
             except (sqlite3.Error, OSError) as error:
                 self._fail(error)
                 await self._in_thread(self._let_go)
             else:
                 self._succeed()
 
-    async def _prune(self) -> None:
+    async def _tidy(self) -> None:
+        """Keep the file small, a little at a time; all is done about every ten minutes."""
         now_s = time.monotonic()
-        if self._pruned_s is not None and now_s - self._pruned_s < PRUNE_EVERY_S:
+        if self._tidied_s is not None and now_s - self._tidied_s < TIDY_EVERY_S:
             return
-        before_utc_s = time.time() - self._retention_s
-        if await self._in_thread(lambda: self._use(lambda database: database.prune(before_utc_s))):
-            self._pruned_s = now_s
+        if self._making_anew is None:
+            await self._make_anew()
+        if await self._in_thread(lambda: self._use(lambda database: database.tidy(self._utc(), self._retention_s))):
+            self._tidied_s = now_s
+
+    async def _make_anew(self) -> None:
+        """A file of an earlier version cannot shrink: it is written again, once. Without room it stays as it is."""
+        self._making_anew = not await self._in_thread(lambda: self._use(Database.is_compact))
+        if not self._making_anew:
+            return
+        log.info("%s is written anew once, so that it can shrink from now on; this may take a minute", self._path)
+        try:
+            if not await self._in_thread(lambda: self._use(Database.make_anew)):
+                log.info("%s stays as it is: there is too little room on its disk to write it anew", self._path)
+        except sqlite3.OperationalError as error:
+            log.info("%s stays as it is: %s", self._path, error)
+        self._making_anew = False
 
     async def _in_thread(self, action: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, action)

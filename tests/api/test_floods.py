@@ -34,7 +34,7 @@ FULL = os.environ.get("FAULTS_FULL", "") not in ("", "0")
 SECONDS = 20.0 if FULL else 4.0
 ROUNDS = 3  # other programs run on this machine too: the best of so many
 ROW = ("half_open", "body", "paced")  # 1000 half-open connections, 10 MB bodies and 1000 requests per second
-SLACK = 1.0 if FULL else PATIENCE
+SLACK = 1.0 if FULL else 4.0 * PATIENCE  # beside other tests the attackers have the machine as well
 P99_S = {"requests": 0.5, "connects": 0.5, "history": 0.5}  # more than anybody can answer: no promise, but a figure
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import fields, replace
 from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 from app.api.families import FAMILIES
 from app.api.metrics import PREFIX, metrics
@@ -23,7 +28,7 @@ SAMPLE = re.compile(rf"({NAME})(\{{{LABEL}(?:,{LABEL})*\}})? ({VALUE})")
 
 def exposed(tick: Tick | None, settings: Settings | None = None, **dropped: int) -> dict[str, float]:
     """Every series and its value, from text that keeps to the grammar."""
-    text = metrics(tick, settings or Settings(), dropped, now_s=100.5, version="1.2.3", site="home")
+    text = metrics(tick, settings or Settings(), dropped, now_s=100.5, version="1.2.3", site="home").decode()
     assert text.endswith("\n")
     series: dict[str, float] = {}
     announced: set[str] = set()
@@ -38,12 +43,23 @@ def exposed(tick: Tick | None, settings: Settings | None = None, **dropped: int)
             assert found[1] in announced, line
             assert found[1] + (found[2] or "") not in series, line
             series[found[1] + (found[2] or "")] = float(found[3])
+    assert sorted(value for _, _, value in parsed(text)) == sorted(series.values())
     return series
+
+
+def parsed(text: str) -> list[tuple[str, dict[str, str], float]]:
+    """The same as Prometheus' own parser reads it: name, labels, value."""
+    families = list(text_string_to_metric_families(text))
+    kinds = {family.name: (family.kind, family.text) for family in FAMILIES}
+    for family in families:
+        name = family.name.removeprefix(PREFIX) + ("_total" if family.type == "counter" else "")
+        assert kinds[name] == (family.type, family.documentation)
+    return [(sample.name, sample.labels, sample.value) for family in families for sample in family.samples]
 
 
 def test_a_regulating_house() -> None:
     found = exposed(make_tick(-7.5, price=PriceState(-1.5, 30.0)))
-    inverter = '{serial="116180400001",name="Garage"}'
+    inverter = '{name="Garage",serial="116180400001"}'
     assert found["zero_export_grid_power_watts"] == -7.5
     assert found["zero_export_enabled"] == 1
     assert found['zero_export_mode{mode="limit"}'] == 1
@@ -52,7 +68,7 @@ def test_a_regulating_house() -> None:
     assert found["zero_export_meter_import_joules_total"] == 3_600_000.0
     assert found[f"zero_export_inverter_limit_watts{inverter}"] == 640.0
     assert found[f"zero_export_inverter_yield_joules_total{inverter}"] == 1204.5 * 3.6e6
-    assert found['zero_export_panel_power_watts{serial="116180400001",channel="2"}'] == 309.8
+    assert found['zero_export_panel_power_watts{channel="2",serial="116180400001"}'] == 309.8
     assert found["zero_export_price_export_cents_per_kwh"] == -1.5
     assert found['zero_export_info{site="home",version="1.2.3"}'] == 1
 
@@ -107,7 +123,17 @@ def test_hostile_names_stay_inside_their_quotes() -> None:
     name = 'a"} 1\nevil 2\\'
     found = exposed(make_tick(inverters=(make_inverter(name=name),)))
     assert not [series for series in found if series.startswith("evil")]
-    assert found[r'zero_export_inverter_power_watts{serial="116180400001",name="a\"} 1\nevil 2\\"}'] == 612.4
+    assert found[r'zero_export_inverter_power_watts{name="a\"} 1\nevil 2\\",serial="116180400001"}'] == 612.4
+
+
+@given(st.text(max_size=60), st.floats(allow_subnormal=False))
+def test_whatever_a_device_calls_itself_and_says_is_read_back(name: str, power_w: float) -> None:
+    inverter = make_inverter(name=name, ac=Ac(power_w=power_w))
+    text = metrics(make_tick(inverters=(inverter,)), Settings(), now_s=100.5, version="1.2.3", site="home").decode()
+    found = {(series, labels.get("name")): value for series, labels, value in parsed(text)}
+    assert found["zero_export_inverter_limit_watts", name] == 640.0
+    shown = found.get(("zero_export_inverter_power_watts", name))
+    assert shown == (round(power_w, 6) if math.isfinite(power_w) else None)
 
 
 def test_names_keep_to_the_conventions() -> None:
@@ -168,7 +194,7 @@ def test_every_metric_can_appear() -> None:
         stores=(StoreState("influxdb", spool_b=1, spool_max_b=2),),
     )
     shown = {series.partition("{")[0] for series in exposed(full, None, opendtu=1)}
-    assert shown == {PREFIX + family.name for family in FAMILIES}
+    assert shown == {PREFIX + family.name for family in FAMILIES}  # no *_created, which is no state of ours
 
 
 def filled(state: Any, **changes: Any) -> Any:
@@ -180,7 +206,7 @@ def filled(state: Any, **changes: Any) -> Any:
 def test_units_are_converted() -> None:
     inverter = make_inverter(ac=Ac(efficiency_pct=95.5, yield_day_wh=10.0, yield_total_kwh=2.0), acked_pct=40.0)
     found = exposed(make_tick(inverters=(inverter,)))
-    label = '{serial="116180400001",name="Garage"}'
+    label = '{name="Garage",serial="116180400001"}'
     assert found[f"zero_export_inverter_efficiency_ratio{label}"] == 0.955
     assert found[f"zero_export_inverter_acked_limit_ratio{label}"] == 0.4
     assert found[f"zero_export_inverter_yield_day_joules{label}"] == 36_000.0

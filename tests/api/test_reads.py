@@ -9,6 +9,7 @@ import pytest
 
 from app.api import listener
 from app.api.http import HttpServer
+from app.api.series import NAMES
 from app.config import HttpConfig
 from app.model import Fault
 
@@ -49,6 +50,8 @@ class TestHistory:
             "pv_w": [None, 5.0],
             "load_w": [None, None],
             "limit_w": [None, None],
+            "grid_min_w": [None, None],
+            "grid_max_w": [None, None],
         }
         assert house.asked == [3600.0]
 
@@ -61,7 +64,7 @@ class TestHistory:
 
     async def test_nothing_stored_yet(self, house: House) -> None:
         _, data = await house.ask("GET", "/api/history")
-        assert data == {"utc_s": [], "grid_w": [], "pv_w": [], "load_w": [], "limit_w": []}
+        assert data == {name: [] for name in ("utc_s", *NAMES)}
 
     @pytest.mark.parametrize("seconds", ["0", "-5", "x", "", "1e3", "nan", "2678401", "9" * 20, "٣"])
     async def test_a_bad_length_of_time(self, house: House, seconds: str) -> None:
@@ -101,6 +104,21 @@ class TestFiles:
         assert (response.status, response.content_type) == (200, kind)
         again, body = await house.ask("GET", f"/web/{name}", headers={"If-None-Match": response.headers["ETag"]})
         assert (again.status, body) == (304, "")
+
+    async def test_compressed_and_plain_are_two_versions_of_a_file(self, house: House) -> None:
+        found = {}
+        for coding in ("gzip, br", "identity", "gzip;q=0, br"):
+            headers = {"Accept-Encoding": coding}
+            response, body = await house.ask("GET", "/web/app.js", headers=headers)
+            found[coding] = response.headers.get("Content-Encoding"), response.headers["ETag"], body
+            assert response.headers["Vary"] == "Accept-Encoding"
+            headers |= {"If-None-Match": response.headers["ETag"]}
+            again, nothing = await house.ask("GET", "/web/app.js", headers=headers)
+            assert (again.status, nothing) == (304, "")
+        assert [encoding for encoding, _, _ in found.values()] == ["gzip", None, None]
+        assert found["identity"] == found["gzip;q=0, br"]
+        assert found["identity"][1] != found["gzip, br"][1]
+        assert found["identity"][2] == found["gzip, br"][2], "unpacked it is the same"
 
     @pytest.mark.parametrize(
         "path", ["/web/../http.py", "/web/%2e%2e/http.py", "/web//etc/passwd", "/web/confirm.html"]

@@ -108,6 +108,12 @@ def test_where_the_threshold_allows_its_edge_the_hysteresis_s_edge_is_enough() -
     assert [day.confirmed(value_c) for value_c in (0.49, 0.5, 0.0, -0.01)] == [LIMIT, OPEN, OPEN, LIMIT]
 
 
+def test_the_edge_is_where_people_have_put_it() -> None:
+    """The sum of 0.1 and 0.2 as computers reckon it is more than 0.3."""
+    day = Day(export_threshold_c=0.1, hysteresis_c=0.2, at_threshold="allow")
+    assert [day.confirmed(value_c) for value_c in (0.29, 0.3)] == [LIMIT, OPEN]
+
+
 def test_it_stays_closed_for_its_dwell_time_and_closes_without_one() -> None:
     day = Day(dwell_s=60.0)
     assert day.confirmed(5.0) is OPEN, "it has been closed for long enough when it starts"
@@ -194,6 +200,15 @@ def test_the_dwell_time_counts_once_from_when_export_was_closed() -> None:
     assert day.confirmed(-3.0, 2.0, later_s=30.0) is LIMIT
     assert day.confirmed(5.0, 2.0, later_s=29.0) is LIMIT
     assert day.confirmed(5.0, 2.0, later_s=2.0) is OPEN
+
+
+def test_the_dwell_time_does_not_prolong_a_shutdown() -> None:
+    """It is over with what it was for; only export has to wait."""
+    day = Day(shutdown_when_import_negative=True, dwell_s=600.0)
+    assert [day.confirmed(5.0), day.confirmed(-3.0, -2.0)] == [OPEN, SHUTDOWN]
+    assert day.confirmed(5.0, 30.0, later_s=300.0) is LIMIT
+    assert day.reason == "export earns 5.0 c/kWh: holding the target for 300 s more (price.dwell_s)"
+    assert day.confirmed(5.0, 30.0, later_s=301.0) is OPEN
 
 
 def test_what_earns_more_than_the_threshold_never_shuts_down() -> None:

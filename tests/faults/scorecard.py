@@ -38,8 +38,6 @@ def _scenarios(text: str) -> dict[int, Scenario]:
 
 
 SCENARIOS = _scenarios((Path(__file__).parent / "rows.txt").read_text(encoding="utf-8"))
-NOT_HERE = {30: "telemetry spool", 31: "telemetry spool", 32: "telemetry spool", 33: "telemetry spool"}
-NOT_HERE |= {34: "telemetry spool"}
 
 
 def full() -> bool:

@@ -1,214 +1,65 @@
-"""Every query of the dashboard, run by a real InfluxDB (1.6, which speaks the same InfluxQL) on the lines that the
-program writes: two inverters that answer at different times, and another site beside them."""
+"""Every query of every dashboard, run by a real InfluxDB on what the program writes."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from app.model import Gate, Mode, Outlook, Phase, PriceSlot, PriceState, Reading, Settings
-from app.telemetry.influx import line
-from app.telemetry.projector import Projector
-from tests.conftest import free_port
-from tests.grafana.test_dashboard import ANNOTATION, PANELS, VARIABLES
-from tests.telemetry.ticks import EAST, LEDGER, WEST, make_inverter, make_tick
+from app.model import Account, Settings
+from tests.grafana import boards, house
+from tests.grafana.boards import ASKED, BOARDS, ENERGY, HOME, INVERTERS, Asked
+from tests.grafana.house import CLOSED_AT_S, DAY_S, SECONDS, account, url
+from tests.grafana.influx import Influx, running, values
+from tests.telemetry.ticks import EAST, WEST
 
-INFLUXD = shutil.which("influxd")
-SECONDS = 600
-CLOSED_AT_S = 400
-OTHER = "116180400009"
-CONFIG = """
-reporting-disabled = true
-bind-address = "127.0.0.1:{rpc}"
-[meta]
-  dir = "{folder}/meta"
-[data]
-  dir = "{folder}/data"
-  wal-dir = "{folder}/wal"
-  query-log-enabled = false
-[monitor]
-  store-enabled = false
-[http]
-  bind-address = "127.0.0.1:{port}"
-  log-enabled = false
-[continuous_queries]
-  enabled = false
-"""
-
-
-@dataclass(frozen=True)
-class Influx:
-    """A real server, asked as Grafana asks it."""
-
-    port: int
-    now_ms: int
-
-    def _post(self, path: str, body: bytes, **parameters: str) -> bytes:
-        url = f"http://127.0.0.1:{self.port}/{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=20) as answer:
-            return bytes(answer.read())
-
-    def write(self, lines: list[str]) -> None:
-        self._post("write", "\n".join(lines).encode(), db="zero_export", precision="ms")
-
-    def ask(self, text: str, **parameters: str) -> list[dict[str, Any]]:
-        body = urllib.parse.urlencode({"q": text}).encode()
-        answer = json.loads(self._post("query", body, db="zero_export", epoch="ms", **parameters))
-        (result,) = answer["results"]
-        assert "error" not in result, (result["error"], text)
-        series: list[dict[str, Any]] = result.get("series", [])
-        return series
-
-    def panel(self, title: str, index: int = 0, *, kind: str | None = None, **choice: Any) -> list[dict[str, Any]]:
-        (panel,) = [p for p in PANELS if p["title"] == title and kind in (None, p["type"])]
-        return self.ask(self.filled(panel["targets"][index]["query"], **choice))
-
-    def filled(
-        self,
-        text: str,
-        *,
-        site: str = "home",
-        inverter: str = ".*",
-        last_s: int = 3600,
-        ahead_s: int = 0,
-        every: str = "10s",
-    ) -> str:
-        """What Grafana puts into a query before it sends it."""
-        replaced = {
-            "${site:raw}": site,
-            "${inverter:regex}": inverter,
-            "$timeFilter": f"time >= {self.now_ms - last_s * 1000}ms and time <= {self.now_ms + ahead_s * 1000}ms",
-            "$__interval": every,
-        }
-        for old, new in replaced.items():
-            text = text.replace(old, new)
-        assert "$" not in text.replace("$/", "/"), text
-        return text
-
-
-@contextmanager
-def running(folder: Path) -> Iterator[Influx]:
-    port = free_port()
-    config = folder / "influxdb.conf"
-    config.write_text(CONFIG.format(folder=folder, port=port, rpc=free_port()))
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen([str(INFLUXD), "run", "-config", str(config)], stdout=quiet, stderr=quiet)
-    try:
-        influx = Influx(port, round(time.time() * 1000))
-        for _ in range(400):
-            try:
-                influx.ask('CREATE DATABASE "zero_export"')
-                break
-            except urllib.error.URLError:
-                time.sleep(0.05)
-        yield influx
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def recorded(start_s: float) -> list[str]:
-    """Ten minutes: grid and control each second, each inverter every five, and not all at the same time."""
-    home, cabin = Projector("home", url), Projector("cabin", url)
-    west = {"power_w": 300.0, "dc_power_w": 310.0, "yield_day_wh": 1000.0, "yield_total_kwh": 100.0, "acked_w": 200.0}
-    outlook = Outlook(slots(start_s + SECONDS), ())
-    lines = []
-    for second in range(SECONDS):
-        opened = second < CLOSED_AT_S
-        now_s, phases = (
-            start_s + second,
-            (Phase(20.0, 230.0, 1.5, 0.95), Phase(0.0, 231.0, 0.2), Phase(0.0, 232.0, 0.1)),
-        )
-        grid_w = -80.0 if second == 300 else 20.0
-        inverters = (
-            make_inverter(EAST, "Roof east", 1 + second // 5, utc_s=start_s + second // 5 * 5),
-            make_inverter(WEST, "Roof west", 1 + (second + 2) // 5, utc_s=start_s + (second + 2) // 5 * 5 - 2, **west),
-        )
-        tick = make_tick(
-            float(second),
-            utc_s=now_s,
-            reading=Reading(grid_w, 99.8 + second, now_s, phases),
-            grid_w=grid_w,
-            pv_w=700.0,
-            limit_w=700.0,
-            inverters=inverters,
-            settings=Settings(enabled=second < 500),
-            mode=Mode.OPEN if opened else Mode.LIMIT,
-            price=PriceState(4.5 if opened else -3.0, 32.0, estimated=False),
-            gate=Gate(Mode.OPEN if opened else Mode.LIMIT, "", start_s, by_hand=second < 60),
-            outlook=outlook,
-        )
-        other = make_inverter(OTHER, "Cabin", 1 + second // 5, utc_s=now_s, power_w=5000.0)
-        beside = make_tick(float(second), utc_s=now_s, inverters=(other,))
-        lines += [line(point) for point in (*home.points(tick), *cabin.points(beside))]
-    return lines
-
-
-def slots(now_s: float) -> tuple[PriceSlot, ...]:
-    """Half hours, from an hour ago to a day ahead; what is to come is not confirmed."""
-    starts = [now_s // 1800 * 1800 + 1800 * index for index in range(-2, 48)]
-    return tuple(PriceSlot(at_s, at_s + 1800, 7.0, 29.0, confirmed=at_s < now_s) for at_s in starts)
-
-
-def url(settings: Settings) -> str:
-    state = "off" if settings.enabled else "on"
-    back = "http%3A%2F%2Fpi%3A3000%2Fd%2Fzero-export"
-    return f"http://pi:8080/api/toggle?state={state}&exp=1750000000&sig=ab12&redirect={back}"
+YEAR_S, MONTH_S = 400 * DAY_S, 30 * DAY_S
+LASTING_S = {"minute": 3600, "day": MONTH_S, "month": YEAR_S}
 
 
 @pytest.fixture(scope="module")
 def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
-    if INFLUXD is None:
-        pytest.skip("needs a real InfluxDB: apt install influxdb")
     with running(tmp_path_factory.mktemp("influx")) as server:
-        start_s = server.now_ms / 1000.0 - SECONDS
-        lines = recorded(start_s)
-        for i in range(0, len(lines), 5000):
-            server.write(lines[i : i + 5000])
+        now_s = server.now_ms / 1000.0
+        server.write(house.recorded(now_s - SECONDS))
+        for point in house.before(now_s):  # one by one: a later point of the same time takes the place of the former
+            server.write([point])
         yield server
 
 
-def values(series: list[dict[str, Any]], column: int = 1) -> list[float]:
-    return [row[column] for one in series for row in one["values"] if row[column] is not None]
+def looks_back_s(asked: Asked) -> int:
+    """The range in which there is something to see."""
+    return next((s for name, s in LASTING_S.items() if f'FROM "{name}"' in asked.text), 3600)
 
 
-@pytest.mark.parametrize("every", ["1s", "10s", "1m"])
-@pytest.mark.parametrize("inverter", [".*", EAST, f"({EAST}|{WEST})"])
-def test_every_query_of_every_panel_gives_data(influx: Influx, every: str, inverter: str) -> None:
-    for panel in PANELS:
-        for target in panel["targets"]:
-            found = influx.ask(influx.filled(target["query"], every=every, inverter=inverter))
-            assert values(found), (panel["title"], target["query"])
+@pytest.mark.parametrize("asked", ASKED, ids=str)
+def test_every_query_gives_data(influx: Influx, asked: Asked) -> None:
+    last_s = looks_back_s(asked)
+    for every in ("1s", "10s", "1m") if "$__interval" in asked.text else ("10s",):
+        for inverter in (".*", EAST, f"({EAST}|{WEST})") if "${inverter" in asked.text else (".*",):
+            text = influx.filled(asked.text, every=every, inverter=inverter, last_s=last_s)
+            found = influx.ask(text, asked.source)
+            for column in range(1, len(found[0]["columns"]) if found else 2):
+                assert values(found, column), (text, found)
+
+
+@pytest.mark.parametrize("asked", [one for one in ASKED if not one.text.startswith("SHOW")], ids=str)
+def test_a_site_that_records_nothing_shows_nothing(influx: Influx, asked: Asked) -> None:
+    assert influx.ask(influx.filled(asked.text, site="empty", last_s=looks_back_s(asked)), asked.source) == []
 
 
 def test_the_choices_are_the_stored_sites_and_inverters(influx: Influx) -> None:
-    found = {v["name"]: influx.ask(influx.filled(v["query"]["query"])) for v in VARIABLES}
-    assert sorted(values(found["site"])) == ["cabin", "home"]  # type: ignore[comparison-overlap]
-    assert sorted(values(found["inverter"])) == [EAST, WEST]  # type: ignore[comparison-overlap]
+    found = {v["name"]: influx.ask(influx.filled(v["query"]["query"])) for v in boards.variables(INVERTERS)}
+    assert sorted(values(found["site"])) == ["cabin", "home"]
+    assert sorted(values(found["inverter"])) == [EAST, WEST]
 
 
 def test_the_switch_has_the_state_and_its_link_in_one_row(influx: Influx) -> None:
-    (one,) = influx.panel("Zero Export Status")
+    (one,) = influx.panel(HOME, "Zero Export Status")
     assert one["columns"] == ["time", "enabled", "toggle_url"]
     ((_, enabled, link),) = one["values"]
     assert enabled == 0
     assert link == url(Settings(enabled=False))
-
-
-def test_a_site_that_records_nothing_has_no_switch(influx: Influx) -> None:
-    assert influx.panel("Zero Export Status", site="empty") == []
 
 
 @pytest.mark.parametrize(
@@ -223,82 +74,145 @@ def test_a_site_that_records_nothing_has_no_switch(influx: Influx) -> None:
     ],
 )
 def test_stats_sum_the_inverters_of_the_site(influx: Influx, title: str, all_of_them: float, east_only: float) -> None:
-    assert values(influx.panel(title, kind="stat")) == [pytest.approx(all_of_them)]
-    assert values(influx.panel(title, kind="stat", inverter=EAST)) == [pytest.approx(east_only)]
+    assert values(influx.panel(INVERTERS, title, kind="stat")) == [pytest.approx(all_of_them)]
+    assert values(influx.panel(INVERTERS, title, kind="stat", inverter=EAST)) == [pytest.approx(east_only)]
 
 
 @pytest.mark.parametrize("every", ["1s", "2s", "10s", "1m"])
 def test_total_lines_are_right_at_every_resolution(influx: Influx, every: str) -> None:
     for index, (name, expected) in enumerate([("All AC", 700.0), ("All DC", 730.0), ("All limits", 700.0)]):
-        (one,) = influx.panel("AC+DC Power & Limit", index, every=every)
+        (one,) = influx.panel(INVERTERS, "AC+DC Power & Limit", index, every=every)
         assert one["columns"] == ["time", name]
         assert set(values([one])) == {expected}
 
 
-def test_each_inverter_has_a_line_with_its_name(influx: Influx) -> None:
+def test_each_inverter_and_each_input_has_a_line_with_its_name(influx: Influx) -> None:
     for index, east_w, west_w in ((3, 400.0, 300.0), (4, 420.0, 310.0), (5, 500.0, 200.0)):
-        found = influx.panel("AC+DC Power & Limit", index)
+        found = influx.panel(INVERTERS, "AC+DC Power & Limit", index)
         assert {one["tags"]["name"]: set(values([one])) for one in found} == {
             "Roof east": {east_w},
             "Roof west": {west_w},
         }
-    panels = influx.panel("Panel DC Voltages")
-    assert {(one["tags"]["serial"], one["tags"]["channel"]) for one in panels} == {
-        (serial, channel) for serial in (EAST, WEST) for channel in "12"
-    }
+    for title in ("Panel DC Voltages", "Panel DC Power", "Panel DC Current"):
+        panels = influx.panel(INVERTERS, title)
+        assert {(one["tags"]["serial"], one["tags"]["channel"]) for one in panels} == {
+            (serial, channel) for serial in (EAST, WEST) for channel in "12"
+        }
+
+
+def test_the_table_has_one_row_for_each_inverter(influx: Influx) -> None:
+    found = influx.panel(INVERTERS, "Inverters Now")
+    assert {(one["tags"]["name"], one["tags"]["serial"]) for one in found} == {("Roof east", EAST), ("Roof west", WEST)}
+    assert [len(one["values"]) for one in found] == [1, 1]
+    order = boards.panel(INVERTERS, "Inverters Now")["transformations"][0]["options"]["indexByName"]
+    assert set(order) == {*found[0]["columns"], *found[0]["tags"]} - {"time"}
 
 
 def test_a_short_export_is_seen_at_every_resolution(influx: Influx) -> None:
-    assert min(values(influx.panel("Grid Power", 1, every="1m"))) == -80.0
-    assert min(values(influx.panel("Grid Power", 0, every="1m"))) > 0.0
+    title = "Grid Power, Sun, House & Limit"
+    assert min(values(influx.panel(HOME, title, 1, every="5m"))) == -80.0
+    assert min(values(influx.panel(HOME, title, 0, every="5m"))) > 0.0
+    assert min(values(influx.panel(ENERGY, "Grid: Lowest, Mean & Highest", 0, every="1h"))) == -80.0
 
 
 def test_what_was_not_recorded_is_a_gap(influx: Influx) -> None:
-    (one,) = influx.panel("Grid Power", 0, every="1m")
+    (one,) = influx.panel(HOME, "Grid Power, Sun, House & Limit", 0, every="1m")
     known = [row[1] is not None for row in one["values"]]
     assert known.count(False) > 40
     assert known[-5:-1] == [True] * 4
 
 
-def test_the_price_of_now_and_the_ledger_are_single_numbers(influx: Influx) -> None:
+def test_the_price_of_now_and_today_are_single_numbers(influx: Influx) -> None:
+    today = account(0)
     expected = {
         "Export Earns": -3.0,
         "Import Costs": 32.0,
-        "Exported Today": LEDGER.today.export_wh,
-        "Export Earned Today": LEDGER.today.earned_c / 100.0,
-        "Curtailed Today": LEDGER.today.curtailed_wh,
-        "Saved Today": LEDGER.today.saved_c / 100.0,
-        "Curtailed in Total": LEDGER.total.curtailed_wh,
-        "Saved in Total": LEDGER.total.saved_c / 100.0,
+        "Price Ends": influx.now_ms - SECONDS * 1000.0 + 3_600_000.0,
+        "Exported Today": today.export_wh,
+        "Export Earned Today": today.earned_c / 100.0,
+        "Curtailed Today": today.curtailed_wh,
+        "Saved Today": today.saved_c / 100.0,
     }
-    assert {title: values(influx.panel(title, kind="stat")) for title in expected} == {
+    assert {title: values(influx.panel(HOME, title, kind="stat")) for title in expected} == {
         title: [pytest.approx(value)] for title, value in expected.items()
     }
 
 
+@pytest.mark.parametrize(("span", "of"), [("Today", account(0)), ("This Month", account(0)), ("In Total", account(9))])
+def test_the_ledger_is_shown_with_its_ratios(influx: Influx, span: str, of: Account) -> None:
+    (one,) = influx.panel(ENERGY, f"Energy {span}")
+    expected = [of.pv_wh, of.self_used_wh, of.export_wh, of.import_wh, of.load_wh, of.curtailed_wh]
+    assert one["values"][0][1:] == [pytest.approx(value) for value in expected]
+    (ratios,) = influx.panel(ENERGY, f"Ratios {span}")
+    shares = [100.0 * of.self_used_wh / of.pv_wh, 100.0 * of.self_used_wh / of.load_wh]
+    assert ratios["values"][0][1:] == [pytest.approx(share) for share in shares]
+    (money,) = influx.panel(ENERGY, f"Money {span}")
+    assert money["values"][0][1:] == [of.earned_c / 100.0, of.saved_c / 100.0, of.uncertain_s]
+
+
+def test_each_day_and_each_month_is_one_bar(influx: Influx) -> None:
+    (used, *_) = influx.panel(ENERGY, "The Sun's Energy, by Days", last_s=MONTH_S)
+    assert used["columns"] == ["time", "Used of it", "Exported", "Curtailed"]
+    assert len(used["values"]) == 30
+    expected = [account(0).self_used_wh, account(0).export_wh, account(0).curtailed_wh]
+    assert used["values"][-1][1:] == expected
+    (months,) = influx.panel(ENERGY, "Energy, by Months", last_s=YEAR_S)
+    assert len(months["values"]) == house.MONTHS
+    assert months["values"][0][1] == account(house.MONTHS - 1).pv_wh
+
+
+def test_a_day_that_grows_stays_one_bar(influx: Influx) -> None:
+    (one,) = influx.panel(ENERGY, "The House's Energy, by Days", last_s=MONTH_S)
+    assert one["values"][-1][2] == account(0).import_wh
+    assert len({row[0] for row in one["values"]}) == len(one["values"])
+
+
+def test_a_day_without_sun_has_no_ratio(influx: Influx) -> None:
+    dark = next(iter(house.before(0.0)))
+    zeros = tuple((name, 0.0) for name, _ in dark.fields)
+    influx.write([type(dark)(dark.measurement, (("site", "cellar"),), zeros, influx.now_ms / 1000.0 - 60.0)])
+    found = influx.panel(ENERGY, "Self-consumption & Autarky, by Days", site="cellar", last_s=MONTH_S)
+    assert [value for one in found for row in one["values"] for value in row[1:] if value not in (None, 0)] == []
+
+
 def test_the_prices_ahead_are_seen_in_a_range_that_ends_in_the_future(influx: Influx) -> None:
-    known = {index: values(influx.panel("Price", index, every="1m")) for index in (2, 3)}
-    ahead = {index: values(influx.panel("Price", index, every="1m", ahead_s=86_400)) for index in (2, 3)}
+    known = {index: values(influx.panel(HOME, "Price", index, every="1m")) for index in (2, 3)}
+    ahead = {index: values(influx.panel(HOME, "Price", index, every="1m", ahead_s=86_400)) for index in (2, 3)}
     assert set(ahead[2]) == {7.0}
     assert set(ahead[3]) == {29.0}
     assert all(len(ahead[index]) >= len(known[index]) + 45 for index in ahead)
 
 
 def test_the_gate_shows_when_it_closed_and_who_decided(influx: Influx) -> None:
-    (one,) = influx.panel("Gate", 0, every="10s")
-    seen = [row[1] for row in one["values"] if row[1] is not None]
+    (one,) = influx.panel(HOME, "Gate", 0, every="10s")
+    seen = values([one])
     assert sorted(set(seen)) == [1.0, 2.0]
     assert seen == sorted(seen, reverse=True), "open first, then held"
-    (hands,) = influx.panel("Gate", 1, every="10s")
-    by_hand = [row[1] for row in hands["values"] if row[1] is not None]
+    by_hand = values(influx.panel(HOME, "Gate", 1, every="10s"))
     assert by_hand == sorted(by_hand, reverse=True)
     assert (by_hand[0], by_hand[-1]) == (1.0, 0.0)
 
 
-def test_a_change_of_the_mode_is_marked_with_its_words(influx: Influx) -> None:
-    (one,) = influx.ask(influx.filled(ANNOTATION["query"]))
-    assert one["columns"] == ["time", "text"]
-    at_s = [row[0] / 1000 - (influx.now_ms / 1000 - SECONDS) for row in one["values"]]
-    assert at_s[-1] == pytest.approx(CLOSED_AT_S, abs=1.5)
-    assert "limit" in one["values"][-1][1]
-    assert influx.ask(influx.filled(ANNOTATION["query"], site="empty")) == []
+def test_events_are_listed_newest_first_with_what_to_do(influx: Influx) -> None:
+    (one,) = influx.panel(HOME, "Events")
+    assert one["columns"] == ["time", "What", "In words", "What to do", "Length", "Worst", "Key"]
+    rows = one["values"]
+    assert [row[0] for row in rows] == sorted((row[0] for row in rows), reverse=True)
+    assert {row[1] for row in rows} == {"fault", "fault_cleared", "excursion", "mode", "settings"}
+    assert [row[3] for row in rows if row[1] == "fault"] == [house.FAULT.next_step]
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_what_happened_is_marked_with_its_words(influx: Influx, uid: str) -> None:
+    begins_s = {}
+    for mark in boards.marks(uid):
+        (one,) = influx.ask(influx.filled(mark["query"]))
+        assert one["columns"] == ["time", "text", mark["tagsColumn"]][: 3 if mark["tagsColumn"] else 2]
+        begins_s[mark["name"]] = [round(row[0] / 1000 - (influx.now_ms / 1000 - SECONDS)) for row in one["values"]]
+        assert all(row[1] for row in one["values"])
+    assert begins_s["Price gate"] == [0]
+    assert begins_s["Mode changes"] == [CLOSED_AT_S]
+    assert begins_s["Faults"] == [house.BROKEN_S.start]
+    assert begins_s["Faults over"] == [house.BROKEN_S.stop]
+    assert begins_s["Excursions"] == [house.EXCEEDED_S.stop]
+    assert begins_s["Settings"] == [500]

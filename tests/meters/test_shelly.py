@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import ValidationError
 
-from app.meters.shelly import Shelly, ShellyConfig, parse_em, parse_em1, parse_gen1
+from app.meters.shelly import Shelly, ShellyConfig, parse_em, parse_em1, parse_em_counters, parse_gen1
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
 from app.simulator.devices import FakeShelly
 from app.simulator.house import House, HouseConfig
@@ -84,6 +84,20 @@ async def test_the_devices_own_energy_counters_come_with_the_reading(
     assert last.import_wh is not None
     assert last.export_wh is not None
     assert last.import_wh > last.export_wh > 0.0
+
+
+async def test_counters_are_those_of_the_chosen_phases(house: House, session: aiohttp.ClientSession) -> None:
+    """The power of one phase beside the counters of all would be two different things."""
+    async with (
+        FakeShelly(house, "pro3em") as shelly,
+        session.get(f"http://{shelly.host}/rpc/EMData.GetStatus?id=0") as answer,
+    ):
+        data = await answer.json()
+    assert parse_em_counters(data, None) == (data["total_act"], data["total_act_ret"])
+    assert parse_em_counters(data, (1,)) == (data["b_total_act_energy"], data["b_total_act_ret_energy"])
+    both = data["a_total_act_energy"] + data["c_total_act_energy"]
+    assert parse_em_counters(data, (0, 2))[0] == pytest.approx(both)
+    assert parse_em_counters({}, (0,)) == (None, None)
 
 
 @pytest.mark.parametrize("kind", THREE_PHASES + GRID_ON_CHANNEL_0)

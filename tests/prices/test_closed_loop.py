@@ -226,6 +226,38 @@ def test_a_shutdown_switches_off_what_may_be_and_on_again() -> None:
     assert house.house.grid_w < -1000.0
 
 
+@pytest.mark.parametrize(("feed_in", "grid_w"), [(-5.0, -CAP_W), (2.1, TARGET_W)])
+def test_the_end_of_a_shutdown_waits_for_no_rest(feed_in: float, grid_w: float) -> None:
+    """Just switched off, and on again with the next price, where there is room for what they give at least."""
+    house = PricedHouse(export_limit_w=CAP_W, shutdown_when_import_negative=True, switch_off=True)
+    house.run(300)
+    house.amber_says(2.1, general=-3.0)
+    while any(state.power_on is not False for state in house.driver.states()):
+        house.run(1)
+    house.run(10)
+    house.amber_says(feed_in, general=3.0)
+    house.run(2)
+    assert [state.power_on for state in house.driver.states()] == [True, True]
+    back = house.watch(90)
+    assert min(back) > min(grid_w, TARGET_W) - 40.0
+    assert sum(back[60:]) / 30.0 == pytest.approx(grid_w, abs=20.0)
+
+
+def test_a_shutdown_that_ends_while_the_house_takes_nothing_leaves_off_what_is_off() -> None:
+    house = PricedHouse(shutdown_when_import_negative=True, switch_off=True)
+    house.run(300)
+    house.amber_says(2.1, general=-3.0)
+    house.run(120)
+    house.house.load_override_w = 10.0
+    house.run(10)
+    house.amber_says(2.1, general=3.0)
+    house.run(120)
+    assert [state.power_on for state in house.driver.states()] == [False, False]
+    house.house.load_override_w = 500.0
+    house.run(60)
+    assert house.closed
+
+
 # -- by hand -----------------------------------------------------------------------------------------
 
 

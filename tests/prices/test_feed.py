@@ -14,7 +14,7 @@ import pytest
 from app.kept import Kept
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, PriceSlot
 from app.prices import feed as module
-from app.prices.base import Busy, Fetched
+from app.prices.base import AskAgain, Busy, Fetched
 from app.prices.feed import BUILT_UTC_S, KeptPrices, PriceFeed
 from app.prices.timetable import Timetable
 
@@ -108,7 +108,9 @@ async def test_a_service_without_a_price_for_us_leaves_none(here: Here) -> None:
         (DeviceDataError("no feed-in price"), [10, 20, 40, 60, 60]),
         (DeviceAuthError("refused"), [3600, 3600]),
         (Busy("Amber", None), [10, 20, 40, 80, 160, 300, 300]),
-        (Busy("Amber", 41.0), [41, 41]),
+        (Busy("Amber", 41.0), [41, 41, 41, 41, 80, 160, 300, 300]),
+        (Busy("Amber", 2.0), [2, 10, 20, 40, 80, 160, 300, 300]),
+        (AskAgain("mqtt topic price: no price", 0.0), [0, 0, 0]),
     ],
 )
 async def test_how_long_it_waits_after_a_failure(here: Here, error: DeviceError, waits: list[int]) -> None:
@@ -160,6 +162,30 @@ async def test_what_a_service_takes_back_does_not_return_with_a_restart(here: He
     await feed.update()
     await feed.update()
     assert here.feed(DOWN, kept=stored(tmp_path)).state().export_value_c is None
+
+
+async def test_after_a_power_cut_a_clock_that_goes_on_where_it_was_is_not_believed(here: Here, tmp_path: Path) -> None:
+    """Computers without a battery start at the time that they have last saved, and so at another price."""
+    await here.feed(Fetched((slot(begin_s=T_S - 300.0), slot())), kept=stored(tmp_path)).update()
+    here.utc_s -= 100.0
+    feed = here.feed(DOWN, Fetched((slot(begin_s=T_S - 300.0), slot())), kept=stored(tmp_path))
+    await feed.update()
+    state = feed.state()
+    assert (state.export_value_c, "earlier time than at the last run" in str(state.fault)) == (None, True)
+    assert feed.around() == ()
+    here.utc_s += 100.0
+    assert feed.state().export_value_c == 5.0, "the clock was put right"
+    here.utc_s -= 100.0
+    await feed.update()
+    assert (feed.state().export_value_c, feed.state().fault) == (5.0, None), "the service itself has answered"
+
+
+async def test_what_a_wrong_clock_shows_is_not_saved(here: Here, tmp_path: Path) -> None:
+    feed = here.feed(Fetched((slot(),), here.utc_s - 3600.0), Fetched((slot(),), here.utc_s), kept=stored(tmp_path))
+    await feed.update()
+    assert not (tmp_path / "prices.json").exists()
+    await feed.update()
+    assert (tmp_path / "prices.json").exists()
 
 
 async def test_prices_are_saved_now_and_then_only(here: Here, tmp_path: Path) -> None:
@@ -230,7 +256,7 @@ async def test_it_runs_for_ever_and_logs_once_down_and_once_up(
     feed = here.feed(DOWN, DOWN, DOWN, Fetched((slot(),)))
     with caplog.at_level(logging.DEBUG):
         task = asyncio.create_task(feed.run())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(20):
             while len(pauses) < 6:
                 await real_sleep(0.001)
         task.cancel()
@@ -268,7 +294,7 @@ async def test_a_clock_that_is_put_right_ends_the_pause(
     await asyncio.sleep(0.1)
     assert source.asked == 1
     here.utc_s += jump_s
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(20):
         while source.asked < 2:
             await asyncio.sleep(0.01)
     task.cancel()

@@ -103,6 +103,11 @@ class TestOnePrice:
         assert str(slot.export_value_c)[0] != "-" or price_c < 0.0
         assert (slot.start_utc_s, slot.end_utc_s, slot.confirmed) == (NOW_S, NOW_S + 150.0, True)
 
+    def test_a_price_in_euros_is_exactly_what_it_is_in_cents(self) -> None:
+        """Else 7 cents would be more than a threshold of 7 cents."""
+        euros = [(number / 100, float(number)) for number in range(-300, 300)]
+        assert [one({"price": euro}, factor=100).export_value_c for euro, _ in euros] == [cent for _, cent in euros]
+
     def test_import_keeps_its_sign_where_export_is_told_as_a_cost(self) -> None:
         slot = one({"price": -0.08, "buy": 0.31}, factor=-100, import_price="$.buy")
         assert slot.export_value_c == pytest.approx(8.0)

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.e2e
 
 LIMIT = "solar/116180400000/cmd/limit_nonpersistent_absolute"
 
+DISCOVERY = "homeassistant/device/zero_export_home/config"
+
 MAY_WRITE = [
     ("app", LIMIT),
     ("app", "zeropower/status"),
@@ -41,6 +43,7 @@ MAY_WRITE = [
     ("home", "zeropower/set/target_point_w"),
     ("home", "zeropower/set/override"),
     ("home", "zeropower/price/export"),
+    ("home", "homeassistant/status"),
 ]
 
 MAY_NOT_WRITE = [
@@ -75,12 +78,20 @@ MAY_READ = [
     ("home", "app", "zeropower/state/grid_power"),
     ("home", "app", "zeropower/state/heartbeat"),
     ("home", "opendtu", "solar/ac/power"),
+    ("home", "app", DISCOVERY),
+    ("home", "home", "homeassistant/status"),
 ]
 
 MAY_NOT_READ = [
     ("opendtu", "app", "zeropower/state"),
     ("opendtu", "home", "zeropower/set/enabled"),
     ("opendtu", "opendtu", "solar/ac/power"),
+    ("opendtu", "app", DISCOVERY),
+    ("home", "home", DISCOVERY),  # nobody else says what there is
+    ("home", "opendtu", DISCOVERY),
+    ("home", "app", "homeassistant/sensor/zero_export_home/config"),
+    ("home", "app", "homeassistant/status"),
+    ("app", "app", DISCOVERY),
 ]
 
 
@@ -204,6 +215,14 @@ async def test_rules_follow_the_prefixes_of_the_configuration() -> None:
                 assert (await anext(aiter(dtu.messages))).payload == b"600"
 
 
+async def test_home_assistant_may_have_another_prefix_and_still_its_usual_birth() -> None:
+    with stack_broker(HOMEASSISTANT_PREFIX="ha/two") as broker:
+        assert await arrives(broker, "home", "app", DISCOVERY.replace("homeassistant", "ha/two"))
+        assert not await arrives(broker, "home", "app", DISCOVERY)
+        for topic in ("homeassistant/status", "ha/two/status"):
+            assert await arrives(broker, "app", "home", topic)
+
+
 async def test_switching_off_is_allowed_only_where_it_is_asked_for() -> None:
     with stack_broker(OPENDTU_ALLOW_POWER="1") as broker:
         assert await arrives(broker, "app", "app", "solar/116180400000/cmd/power")
@@ -235,6 +254,7 @@ async def test_without_serials_every_inverter_behind_opendtu_may_be_commanded() 
         ({"HOME_MQTT_PASSWORD": "a:b"}, "has a colon"),
         ({"OPENDTU_TOPIC_PREFIX": "#"}, "OPENDTU_TOPIC_PREFIX=# is no topic prefix"),
         ({"MQTT_TOPIC_PREFIX": "a b"}, "is no topic prefix"),
+        ({"HOMEASSISTANT_PREFIX": "+"}, "HOMEASSISTANT_PREFIX=+ is no topic prefix"),
         ({"MQTT_USERNAME": "#"}, "is no user name"),
         ({"MQTT_USERNAME": "opendtu"}, "two users are called opendtu"),
     ],

@@ -62,6 +62,17 @@ def test_the_file_spells_out_the_defaults_it_relies_on(filled_in: Path) -> None:
     assert control == bare.control
 
 
+def test_the_example_for_home_assistant_is_right_once_its_marks_are_taken_away(filled_in: Path) -> None:
+    text = filled_in.read_text(encoding="utf-8")
+    before, found, after = text.partition("# homeassistant:")
+    example, rest = (found + after).split("\n\n", 1)
+    uncommented = "\n".join(line.removeprefix("# ").replace("#   ", "  ", 1) for line in example.splitlines())
+    filled_in.write_text(f"{before}{uncommented}\n\n{rest}", encoding="utf-8")
+    section = load(filled_in, FILLED | {"HOMEASSISTANT_PREFIX": "ha"}).homeassistant
+    assert section is not None
+    assert section.discovery_prefix == "ha"
+
+
 def test_the_demo_file_needs_nothing_filled_in() -> None:
     config = load(ROOT / "config.demo.yaml", {"METER_IP": "devices:8081", "INFLUXDB_TOKEN": "token"})
     assert [inverter.max_watt for inverter in config.inverters] == [1500, 800]

@@ -90,6 +90,7 @@ def test_it_says_what_is_left_to_do_and_what_to_type_into_opendtu(checkout: Path
     assert "METER_IP=192.168.x.x" in printed
     assert "config.yaml: the serial number" in printed
     assert f"user opendtu, password {values(checkout)['OPENDTU_MQTT_PASSWORD']}" in printed
+    assert "Home Assistant, MQTT: the same host and port, user home, password HOME_MQTT_PASSWORD in .env" in printed
 
     config = checkout / "config.yaml"
     config.write_text(config.read_text().replace("11xxxxxxxxxx", "116180400000"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.compose import ROOT
+from tests.stack.compose import MAIN, ROOT, services
 
 INFLUX = r"""#!/bin/sh
 echo "$*" >>"$STATE/calls"
@@ -62,6 +62,12 @@ def database(tmp_path: Path) -> Database:
 def test_it_adds_the_bucket_of_one_minute_values_for_ever(database: Database) -> None:
     assert database.initialise().returncode == 0
     assert database.calls("bucket create") == ["bucket create --org solar --name zero_export_1m --retention 0"]
+
+
+def test_the_image_makes_the_raw_bucket_with_thirty_days() -> None:
+    environment = services(MAIN)["influxdb"]["environment"]
+    assert environment["DOCKER_INFLUXDB_INIT_RETENTION"] == "30d"
+    assert environment["DOCKER_INFLUXDB_INIT_BUCKET"] == "${INFLUXDB_BUCKET:-zero_export}"
 
 
 def test_the_controllers_token_reaches_its_two_buckets_only(database: Database) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from app.telemetry.history import History
 from app.telemetry.rollup import Values
 from tests.telemetry.ticks import UTC_S, make_tick
@@ -13,16 +15,19 @@ class Store:
     """Minutes of a whole day, as the database gives them."""
 
     def __init__(self, until_s: float = UTC_S) -> None:
-        self.asked: list[tuple[float, int]] = []
+        self.asked: list[tuple[float, float, int]] = []
         self.until_s = until_s
 
-    async def __call__(self, since_s: float, step_s: int) -> list[Row]:
-        self.asked.append((since_s, step_s))
+    async def __call__(self, since_s: float, until_s: float, step_s: int) -> list[Row]:
+        self.asked.append((since_s, until_s, step_s))
         first = int(max(since_s, UTC_S - 86_400.0) // step_s) * step_s
-        return [(float(t), (1.0, 2.0, 3.0, 4.0)) for t in range(first, int(self.until_s) // step_s * step_s, step_s)]
+        return [
+            (float(t), (1.0, 2.0, 3.0, 4.0, 0.5, 1.5))
+            for t in range(first, int(self.until_s) // step_s * step_s, step_s)
+        ]
 
 
-async def nothing(_since_s: float, _step_s: int) -> list[Row]:
+async def nothing(_since_s: float, _until_s: float, _step_s: int) -> list[Row]:
     return []
 
 
@@ -34,7 +39,8 @@ async def test_means_of_five_seconds() -> None:
     assert found["utc_s"] == [UTC_S, UTC_S + 5.0]
     assert found["grid_w"] == [2.0, 7.0]
     assert found["pv_w"] == [None, 100.0]
-    assert set(found) == {"utc_s", "grid_w", "pv_w", "load_w", "limit_w"}
+    assert (found["grid_min_w"], found["grid_max_w"]) == ([0.0, 5.0], [4.0, 9.0])
+    assert set(found) == {"utc_s", "grid_w", "pv_w", "load_w", "limit_w", "grid_min_w", "grid_max_w"}
     assert {len(column) for column in found.values()} == {2}
 
 
@@ -73,7 +79,7 @@ async def test_a_day_comes_from_the_minutes_and_ends_with_what_is_new() -> None:
     history = History(store)
     history.add(make_tick(0.0, grid_w=77.0))
     found = await history.query(86_400)
-    assert store.asked == [(UTC_S - 86_400.0, 60)]
+    assert store.asked == [(UTC_S - 86_400.0 + 40.0, math.inf, 60)]
     assert len(found["utc_s"]) == 1440
     assert (found["utc_s"][-1], found["grid_w"][-1]) == (UTC_S, 77.0)
 
@@ -83,7 +89,7 @@ async def test_a_month_is_thinned() -> None:
     history = History(store)
     history.add(make_tick())
     await history.query(31 * 86_400)
-    assert store.asked[0][1] == 30 * 60
+    assert store.asked[0][2] == 30 * 60
 
 
 async def test_a_clock_that_is_set_back_starts_anew() -> None:
@@ -101,4 +107,6 @@ async def test_before_the_first_tick_there_is_nothing() -> None:
         "pv_w": [],
         "load_w": [],
         "limit_w": [],
+        "grid_min_w": [],
+        "grid_max_w": [],
     }

@@ -7,10 +7,34 @@ from dataclasses import replace
 
 import pytest
 
-from app.model import Ac, Fault, GatewayState, InverterState, Mode, Outlook, Panel, PriceState, Reading, Settings, Tick
+from app.model import (
+    Ac,
+    Account,
+    Fault,
+    GatewayState,
+    InverterState,
+    Mode,
+    Outlook,
+    Panel,
+    Period,
+    PriceState,
+    Reading,
+    Settings,
+    Tick,
+)
 from app.telemetry.points import MEASUREMENTS, MODE_NUMBERS, SCHEMA, TEXT, Point
 from app.telemetry.projector import Projector
-from tests.telemetry.ticks import EAST, OUTLOOK, UTC_S, WEST, make_account, make_inverter, make_tick, one_command
+from tests.telemetry.ticks import (
+    EAST,
+    LEDGER,
+    OUTLOOK,
+    UTC_S,
+    WEST,
+    make_account,
+    make_inverter,
+    make_tick,
+    one_command,
+)
 
 
 def of(found: list[Point], measurement: str) -> list[Point]:
@@ -263,3 +287,24 @@ def test_events_of_one_moment_do_not_overwrite_each_other() -> None:
 def test_every_mode_has_a_number() -> None:
     assert set(MODE_NUMBERS) == set(Mode)
     assert len(set(MODE_NUMBERS.values())) == len(MODE_NUMBERS)
+
+
+def test_days_and_months_that_are_over_are_written_once_and_when_they_change() -> None:
+    projector = Projector("home")
+    june, monday, tuesday = (
+        Period(name, UTC_S - days * 86_400.0, Account(import_wh=float(days)))
+        for name, days in (("month", 40), ("day", 2), ("day", 1))
+    )
+
+    def told(at_s: float, *closed: Period) -> list[tuple[str, float, object]]:
+        found = projector.points(make_tick(at_s, ledger=replace(LEDGER, closed=closed)))
+        old = [point for name in ("day", "month") for point in of(found, name) if point.utc_s < UTC_S - 80_000.0]
+        return [(p.measurement, p.utc_s, dict(p.fields)["import_wh"]) for p in old if p.utc_s != LEDGER.month_utc_s]
+
+    assert told(0.0, monday, june) == [("day", monday.began_utc_s, 2.0), ("month", june.began_utc_s, 40.0)]
+    assert told(60.0, monday, june) == []
+    changed = replace(monday, account=Account(import_wh=7.0))
+    assert told(120.0, changed, tuesday, june) == [
+        ("day", monday.began_utc_s, 7.0),
+        ("day", tuesday.began_utc_s, 1.0),
+    ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,10 @@ import pytest
 from app.telemetry.database import Database
 from app.telemetry.points import MEASUREMENTS, SCHEMA, Point
 from app.telemetry.projector import Projector
+from app.telemetry.records import Records
 from app.telemetry.rollup import Minute
 from app.telemetry.sqlite import SqliteSink
+from app.telemetry.tables import MINUTE_15
 from tests.telemetry.ticks import EAST, UTC_S, make_tick
 
 MINUTE = Minute(UTC_S - 20.0, grid_w=5.0, grid_min_w=-3.0, grid_max_w=9.0, grid_s=40.0, import_wh=0.1, export_wh=0.02)
@@ -61,7 +65,7 @@ def grid_point(utc_s: float, power_w: float = 1.0) -> Point:
 
 async def test_every_field_has_its_column(path: Path) -> None:
     Database(path).close()
-    for measurement in SCHEMA:
+    for measurement in (*SCHEMA, MINUTE_15):
         columns = {row[1]: row[2] for row in query(path, f"PRAGMA table_info({measurement.name})")}
         wanted = {field.name: "TEXT" if field.unit == "text" else "REAL" for field in measurement.fields}
         wanted |= {"utc_ms": "INTEGER", "site": "TEXT", **dict.fromkeys(measurement.tags, "TEXT")}
@@ -69,7 +73,7 @@ async def test_every_field_has_its_column(path: Path) -> None:
 
 
 async def test_points_become_rows(path: Path) -> None:
-    async with running(SqliteSink(path, raw=True, flush_s=0.01, retention_s=1e12)) as sink:
+    async with running(SqliteSink(path, raw=True, flush_s=0.01, utc=lambda: UTC_S + 60.0)) as sink:
         sink.offer(points())
         await until(lambda: sink.stats.written)
         assert sink.fault() is None
@@ -85,20 +89,23 @@ async def test_points_become_rows(path: Path) -> None:
     assert query(path, "PRAGMA journal_mode") == [("wal",)]
 
 
-async def test_with_an_influxdb_only_minutes_are_kept(path: Path) -> None:
-    async with running(SqliteSink(path, raw=False, flush_s=0.01)) as sink:
+async def test_with_an_influxdb_only_what_lasts_is_kept(path: Path) -> None:
+    async with running(SqliteSink(path, raw=False, flush_s=0.01, utc=lambda: UTC_S + 60.0)) as sink:
         sink.offer(points())
         await until(lambda: sink.stats.written)
-        assert (await sink.last_minute("home")) == MINUTE
-        assert (await sink.last_minute("cabin")) is None
+        assert (await Records(sink, "home").last_minute()) == MINUTE
+        assert (await Records(sink, "cabin").last_minute()) is None
     assert query(path, "SELECT count(*) FROM grid") == [(0,)]
+    assert query(path, "SELECT kind, key FROM event") == [("mode", "limit")]
+    assert query(path, "SELECT import_wh, pv_wh FROM day") == [(1.0, 7.0)]
+    assert query(path, "SELECT import_wh, pv_wh FROM month") == [(0.0, 0.0)]
 
 
 async def test_a_minute_written_again_replaces_itself(path: Path) -> None:
-    async with running(SqliteSink(path, raw=False, flush_s=0.01)) as sink:
+    async with running(SqliteSink(path, raw=False, flush_s=0.01, utc=lambda: UTC_S + 60.0)) as sink:
         sink.offer(points())
         sink.offer(points())
-        await until(lambda: sink.stats.written == 6)  # the minute, its day and its month, twice
+        await until(lambda: sink.stats.written == 8)  # the minute, its day, its month and an event, twice
     assert query(path, "SELECT count(*) FROM minute") == [(1,)]
 
 
@@ -106,16 +113,17 @@ async def test_long_ranges_are_weighted_means(path: Path) -> None:
     projector = Projector("home")
     values = [(100.0, 60.0), (400.0, 30.0), (None, 0.0)]
     minutes = [Minute(1_750_000_200.0 + 60.0 * i, pv_w=w, pv_s=s) for i, (w, s) in enumerate(values)]
-    async with running(SqliteSink(path, raw=False, flush_s=0.01)) as sink:
+    async with running(SqliteSink(path, raw=False, flush_s=0.01, utc=lambda: UTC_S + 60.0)) as sink:
         sink.offer([projector.minute(minute) for minute in minutes])
         await until(lambda: sink.stats.written == 3)
-        assert await sink.rows("home", 0.0, 60) == [
-            (1_750_000_200.0, (None, 100.0, None, None)),
-            (1_750_000_260.0, (None, 400.0, None, None)),
-            (1_750_000_320.0, (None, None, None, None)),
+        records = Records(sink, "home")
+        assert await records.rows(0.0, math.inf, 60) == [
+            (1_750_000_200.0, (None, 100.0, None, None, None, None)),
+            (1_750_000_260.0, (None, 400.0, None, None, None, None)),
+            (1_750_000_320.0, (None, None, None, None, None, None)),
         ]
-        (whole,) = await sink.rows("home", 0.0, 600)
-        assert whole == (1_750_000_200.0, (None, 200.0, None, None))
+        (whole,) = await records.rows(0.0, math.inf, 600)
+        assert whole == (1_750_000_200.0, (None, 200.0, None, None, None, None))
 
 
 async def test_a_newer_schema_adds_its_columns(path: Path) -> None:
@@ -134,7 +142,8 @@ async def test_raw_points_go_after_a_week_and_minutes_stay(path: Path) -> None:
     now_s = time.time()
     sink = SqliteSink(path, raw=True, flush_s=0.01)
     async with running(sink):
-        sink.offer([grid_point(now_s - 8 * 86_400.0), grid_point(now_s - 6 * 86_400.0), *points()[-1:]])
+        minute = replace(points()[-1], utc_s=now_s - 300 * 86_400.0)
+        sink.offer([grid_point(now_s - 8 * 86_400.0), grid_point(now_s - 6 * 86_400.0), minute])
         await until(lambda: sink.stats.written == 3)
     assert query(path, "SELECT count(*) FROM grid") == [(1,)]
     assert query(path, "SELECT count(*) FROM minute") == [(1,)]
@@ -221,8 +230,8 @@ async def test_a_folder_that_cannot_be_made_is_a_fault(tmp_path: Path) -> None:
         assert fault is not None
         assert "cannot be written" in fault.text
         assert "data_dir" in fault.next_step
-        assert await sink.rows("home", 0.0, 60) == []
-        assert await sink.last_minute("home") is None
+        assert await Records(sink, "home").rows(0.0, math.inf, 60) == []
+        assert await Records(sink, "home").last_minute() is None
 
 
 async def test_the_oldest_points_give_way_and_are_counted(path: Path) -> None:

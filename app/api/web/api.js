@@ -1,23 +1,25 @@
 // Requests to the controller, with the token where it asks for one.
 
+import { t } from "./i18n.js";
+import { keep, read } from "./storage.js";
+
 const KEY = "token";
-const NEEDED = {
-  look: "Looking needs the token that is set as http.read_token; with http.token, changes work too. This browser keeps it.",
-  change: "Changes need the token that is set as http.token. This browser keeps it.",
-};
 
 /** The headers of every request. */
 export function headers(more = {}) {
-  const token = localStorage.getItem(KEY);
+  const token = read(KEY);
   return { Accept: "application/json", ...(token ? { Authorization: `Bearer ${token}` } : {}), ...more };
 }
 
-/** What an answer that is none says: {status, locked, error}; locked where a (better) token is needed. */
+/** Remember the token that somebody gave. */
+export const keepToken = (token) => keep(KEY, token);
+
+/** What an answer that is none says: {status, locked, error, controller}; locked where a (better) token is needed. */
 export async function refusal(response) {
   const data = await response.json().catch(() => ({}));
   const weak = response.headers.get("WWW-Authenticate")?.includes("insufficient_scope") ?? false;
-  const error = data.error || `The controller answers HTTP ${response.status}.`;
-  return { status: response.status, locked: response.status === 401 || weak, error };
+  const error = data.error || t("api.answers", { status: response.status });
+  return { status: response.status, locked: response.status === 401 || weak, error, controller: Boolean(data.error) };
 }
 
 /** One request; resolves to {ok, data} or to a refusal, rejects when nothing answers. */
@@ -27,15 +29,29 @@ export async function request(method, url, body) {
   return response.ok ? { ok: true, data: await response.json().catch(() => ({})) } : { ok: false, ...(await refusal(response)) };
 }
 
-/** Change settings, or what else takes a PUT; asks for the token once and again only when it is wrong. Throws an Error with a sentence. */
+/** Read something; what cannot be read is null, and the stream tells why. ``missing`` where this controller has none. */
+export async function look(url) {
+  const answer = await request("GET", url).catch(() => ({ ok: false }));
+  return { data: answer.ok ? answer.data : null, missing: answer.status === 404, busy: answer.status === 503 };
+}
+
+/** A sentence for people; ``controller``: in the controller's own words. */
+export class Refused extends Error {
+  constructor(sentence, controller = false) {
+    super(sentence);
+    this.controller = controller;
+  }
+}
+
+/** Change settings, or what else takes a PUT; asks for the token once and again only when it is wrong. Throws Refused. */
 export async function change(settings, url = "api/settings") {
   for (let asked = false; ; asked = true) {
     const answer = await request("PUT", url, settings).catch(() => {
-      throw new Error("The controller does not answer: nothing is known to have changed.");
+      throw new Refused(t("api.silent"));
     });
     if (answer.ok) return answer.data;
-    if (!answer.locked) throw new Error(answer.error);
-    if (!(await askForToken("change", asked))) throw new Error("Nothing has changed: the token is needed.");
+    if (!answer.locked) throw new Refused(answer.error, answer.controller);
+    if (!(await askForToken("change", asked))) throw new Refused(t("api.unchanged"));
   }
 }
 
@@ -43,7 +59,8 @@ export async function change(settings, url = "api/settings") {
 export function askForToken(purpose, again) {
   const dialog = document.getElementById("token-dialog");
   const field = document.getElementById("token");
-  document.getElementById("token-text").textContent = again ? `That was not the token. ${NEEDED[purpose]}` : NEEDED[purpose];
+  const needed = t(`token.${purpose}`);
+  document.getElementById("token-text").textContent = again ? `${t("token.wrong")} ${needed}` : needed;
   field.value = "";
   dialog.returnValue = "cancel";
   dialog.showModal();
@@ -51,7 +68,7 @@ export function askForToken(purpose, again) {
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
       const given = dialog.returnValue === "ok" && field.value;
-      if (given) localStorage.setItem(KEY, field.value);
+      if (given) keepToken(field.value);
       resolve(Boolean(given));
     }, { once: true });
   });

@@ -1,55 +1,81 @@
-// Values as people read them. What is unknown is a dash, never 0.
+// Values as people read them, in their language. What is unknown is a dash, never 0.
+
+import { locale, t } from "./i18n.js";
 
 export const UNKNOWN = "–";
-const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
-const some = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
+const made = new Map();
 
 export const known = (value) => typeof value === "number" && Number.isFinite(value);
 
-/** A whole number with a true minus sign. */
-export function rounded(value) {
-  if (!known(value)) return UNKNOWN;
-  const near = Math.round(value);
-  return near < 0 ? `−${whole.format(-near)}` : whole.format(Math.abs(near));
+/** A number with a true minus sign, of at most ``most`` digits behind the point, and at least ``least``. */
+export function decimal(value, most = 0, least = 0) {
+  const key = `${least}.${most}`;
+  if (!made.has(key)) made.set(key, new Intl.NumberFormat(locale, { minimumFractionDigits: least, maximumFractionDigits: most }));
+  const shown = made.get(key).format(Math.abs(value));
+  return value < 0 && /[1-9]/.test(shown) ? `−${shown}` : shown;
 }
 
+export const rounded = (value) => (known(value) ? decimal(Math.round(value)) : UNKNOWN);
 export const watts = (value) => (known(value) ? `${rounded(value)} W` : UNKNOWN);
+export const percent = (share) => (known(share) ? `${decimal(100 * share)} %` : UNKNOWN);
 
 export function energy(wh) {
   if (!known(wh)) return UNKNOWN;
-  return wh < 1000 ? `${whole.format(wh)} Wh` : `${some.format(wh / 1000)} kWh`;
+  if (wh < 1000) return `${decimal(wh)} Wh`;
+  return `${decimal(wh / 1000, wh < 100_000 ? 2 : 0)} kWh`;
 }
 
 /** An energy that is estimated: two digits are all that is known. */
 export const roughly = (wh) => energy(known(wh) ? Number(wh.toPrecision(2)) : wh);
 
-export function unit(value, name, digits = 1) {
-  return known(value) ? `${value.toFixed(digits).replace("-", "−")} ${name}` : UNKNOWN;
-}
+export const unit = (value, name, digits = 1) => (known(value) ? `${decimal(value, digits, digits)} ${name}` : UNKNOWN);
 
 export function duration(seconds) {
   if (!known(seconds)) return UNKNOWN;
-  if (seconds < 90) return `${whole.format(Math.floor(seconds))} s`;
-  if (seconds < 5400) return `${whole.format(seconds / 60)} min`;
-  if (seconds < 172800) return `${whole.format(seconds / 3600)} h`;
-  return `${whole.format(seconds / 86400)} days`;
+  if (seconds < 90) return `${decimal(Math.floor(seconds))} s`;
+  if (seconds < 5400) return `${decimal(seconds / 60)} min`;
+  if (seconds < 172800) return `${decimal(seconds / 3600)} h`;
+  return t("days", { count: decimal(seconds / 86400) });
 }
 
-export const clock = (iso) => new Date(iso).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
-export const date = (iso) => new Date(iso).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
+export const ago = (seconds) => (known(seconds) ? t("ago", { time: duration(seconds) }) : UNKNOWN);
 
-/** Build an element; texts are always text, whatever a device may have called itself. */
-export function element(tag, { className, ...properties } = {}, ...children) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  Object.assign(made, properties);
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
+const formatted = (options) => {
+  const format = new Intl.DateTimeFormat(locale, options);
+  return (time) => (Number.isNaN(Number(new Date(time))) ? UNKNOWN : format.format(new Date(time)));
+};
+
+/** Of an ISO date, a Date or milliseconds. */
+export const clock = formatted({ hour: "2-digit", minute: "2-digit" });
+export const clockWithSeconds = formatted({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
+export const date = formatted({ day: "numeric", month: "short", year: "numeric" });
+export const day = formatted({ day: "numeric", month: "short" });
+export const weekday = formatted({ weekday: "short" });
+export const month = formatted({ month: "short", year: "2-digit" });
+export const moment = formatted({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+
+/** The first letter large: the controller writes its reasons small. */
+export const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
+
+const LEAST_C = 0.5; // less money than that is not worth a word
+const currencies = new Map();
+
+/** Hundredths of a currency, as people write it. */
+function money(value, currency) {
+  if (!currencies.has(currency)) {
+    let format = { format: (amount) => `${decimal(amount, 2, 2)} ${currency}` }; // whatever the configuration calls it
+    try {
+      format = new Intl.NumberFormat(locale, { style: "currency", currency });
+    } catch {
+      // no ISO 4217 code
+    }
+    currencies.set(currency, format);
+  }
+  return currencies.get(currency).format(value / 100);
 }
 
-/** Set a text only when it differs, so that screen readers and selections are left in peace. */
-export function text(node, value) {
-  const target = typeof node === "string" ? document.getElementById(node) : node;
-  if (target.textContent !== value) target.textContent = value;
-  return target;
+/** Money in words: gained, or else cost; null where there is none to speak of. */
+export function worth(gained, value, currency) {
+  if (!known(value) || !currency || Math.abs(value) < LEAST_C) return null;
+  return t(`energy.${value < 0 ? "cost" : gained}`, { money: money(Math.abs(value), currency) });
 }

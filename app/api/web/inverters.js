@@ -1,13 +1,16 @@
 // One card per inverter, kept and updated in place.
 
-import { UNKNOWN, duration, element, energy, known, text, unit, watts } from "./format.js";
+import { byId, element, joined, text } from "./dom.js";
+import { UNKNOWN, ago, energy, known, unit, watts } from "./format.js";
+import { t } from "./i18n.js";
 
 const OLD_S = 60;
 const CONFLICT_S = 600; // a command that was not ours is shown for so long
+const FIGURES = ["acked", "temperature", "today", "age", "guard"];
 const cards = new Map();
 
 export function renderInverters(states, elapsed) {
-  const box = document.getElementById("inverters");
+  const box = byId("inverters");
   for (const serial of cards.keys()) {
     if (!states.some((state) => state.serial === serial)) {
       cards.get(serial).root.remove();
@@ -21,31 +24,35 @@ export function renderInverters(states, elapsed) {
     }
     update(cards.get(state.serial), state, elapsed);
   }
-  box.classList.toggle("empty", states.length === 0);
+  byId("no-inverters").hidden = states.length > 0;
 }
 
 function build() {
   const part = {
-    name: element("h3"), serial: element("p", { className: "muted small" }),
+    name: element("h3", { translate: false }), serial: element("p", { className: "muted small", translate: false }),
     power: element("p", { className: "power" }), state: element("span", { className: "badge small" }),
     fill: element("span", { className: "fill" }), mark: element("span", { className: "mark" }),
     scale: element("p", { className: "scale muted small" }), note: element("p", { className: "note small" }),
     panels: element("ul", { className: "panels" }), figures: element("dl", { className: "figures" }),
+    details: element("details", {}, element("summary", { textContent: t("details") })),
   };
   part.bar = element("div", { className: "bar" }, part.fill, part.mark);
   part.bar.setAttribute("role", "img");
   part.root = element("article", { className: "card inverter" },
     element("header", {}, element("div", {}, part.name, part.serial), element("div", { className: "right" }, part.power, part.state)),
-    part.bar, part.scale, part.figures, part.panels, part.note);
+    part.bar, part.scale, part.figures, part.panels, part.note, part.details);
   part.values = {};
-  for (const [key, label] of [["acked", "Acknowledged"], ["temperature", "Temperature"], ["today", "Today"], ["age", "Last value"], ["guard", "Dead-man limit"]]) {
+  for (const key of FIGURES) {
     part.values[key] = element("dd");
-    part.figures.append(element("div", {}, element("dt", { textContent: label }), part.values[key]));
+    part.figures.append(element("div", {}, element("dt", { textContent: t(`inverter.${key}`) }), part.values[key]));
   }
+  part.details.addEventListener("toggle", () => detail(part));
   return part;
 }
 
 function update(part, state, elapsed) {
+  part.seen = state;
+  part.elapsed = elapsed;
   const age = known(state.age_s) ? state.age_s + elapsed : null;
   const old = age === null || age > OLD_S || state.reachable === false;
   part.root.classList.toggle("stale", old);
@@ -53,31 +60,37 @@ function update(part, state, elapsed) {
   text(part.serial, state.serial);
   text(part.power, watts(state.power_w));
   const [word, tone] = condition(state);
-  text(part.state, word).dataset.tone = tone;
+  text(part.state, t(`inverter.${word}`)).dataset.tone = tone;
   drawBar(part, state);
   text(part.scale, scale(state));
   const confirmed = known(state.acked_w) && known(state.limit_w) && Math.abs(state.acked_w - state.limit_w) < 1;
   text(part.values.acked, known(state.acked_w) ? `${watts(state.acked_w)}${confirmed ? " ✓" : ""}` : UNKNOWN);
   text(part.values.temperature, unit(state.temperature_c, "°C"));
   text(part.values.today, energy(state.yield_day_wh));
-  text(part.values.age, age === null ? UNKNOWN : `${duration(age)} ago`);
-  text(part.values.guard, !state.enabled ? UNKNOWN : state.guarded ? "Armed ✓" : "Not armed");
-  const remarks = [state.note, foreign(state, elapsed)].filter(Boolean).join(" · ");
-  text(part.note, remarks).hidden = !remarks;
+  text(part.values.age, ago(age));
+  text(part.values.guard, !state.enabled ? UNKNOWN : state.guarded ? t("inverter.armed") : t("inverter.not_armed"));
+  joined(part.note, [{ controller: state.note }, foreign(state, elapsed)]).hidden = !part.note.textContent;
   updatePanels(part.panels, state.panels);
+  if (part.details.open) detail(part);
+}
+
+/** Everything else, once somebody wants to see it. */
+async function detail(part) {
+  const module = await import("./inverterdetail.js").catch(() => null); // nothing answers: the next status tries again
+  module?.renderDetail(part.details, part.seen, part.elapsed);
 }
 
 function foreign(state, elapsed) {
   const age = known(state.foreign_age_s) ? state.foreign_age_s + elapsed : null;
-  return state.foreign && age !== null && age < CONFLICT_S ? `Somebody else commanded it ${duration(age)} ago (${state.foreign})` : null;
+  return state.foreign && age !== null && age < CONFLICT_S ? t("inverter.foreign", { ago: ago(age), command: state.foreign }) : null;
 }
 
 function condition(state) {
-  if (!state.enabled) return ["Only shown", "calm"];
-  if (state.reachable === false) return ["Not reachable", "bad"];
-  if (state.reachable === null) return ["Not heard yet", "calm"];
-  if (state.producing === false) return ["Idle", "calm"];
-  return state.producing ? ["Producing", "good"] : ["Reachable", "good"];
+  if (!state.enabled) return ["shown", "calm"];
+  if (state.reachable === false) return ["unreachable", "bad"];
+  if (state.reachable === null) return ["unheard", "calm"];
+  if (state.producing === false) return ["idle", "calm"];
+  return [state.producing ? "producing" : "reachable", "good"];
 }
 
 function drawBar(part, state) {
@@ -86,13 +99,18 @@ function drawBar(part, state) {
   part.fill.style.width = ratio && known(state.power_w) ? share(state.power_w) : "0";
   part.mark.hidden = !(ratio && known(state.limit_w));
   if (!part.mark.hidden) part.mark.style.left = share(state.limit_w);
-  part.bar.setAttribute("aria-label", `${watts(state.power_w)} of ${watts(state.limit_w)} allowed, ${watts(state.max_w)} possible`);
+  const values = { power: watts(state.power_w), limit: watts(state.limit_w), max: watts(state.max_w) };
+  part.bar.setAttribute("aria-label", t("inverter.bar", values));
 }
 
 function scale(state) {
-  const limit = known(state.limit_w) ? `Limit ${watts(state.limit_w)}` : "No limit sent yet";
-  return state.enabled ? `${limit} of ${watts(state.max_w)}` : `Never commanded; rated ${watts(state.max_w)}`;
+  const max = watts(state.max_w);
+  if (!state.enabled) return t("inverter.scale_shown", { max });
+  return known(state.limit_w) ? t("inverter.scale", { limit: watts(state.limit_w), max }) : t("inverter.scale_none", { max });
 }
+
+/** What an input is called. */
+export const inputName = (panel) => panel.name || t("inverter.input", { channel: panel.channel });
 
 function updatePanels(list, panels) {
   const most = Math.max(1, ...panels.map((panel) => panel.power_w ?? 0));
@@ -104,7 +122,7 @@ function updatePanels(list, panels) {
   }
   panels.forEach((panel, index) => {
     const [name, meter, power] = list.children[index].children;
-    text(name, panel.name || `Input ${panel.channel}`);
+    text(name, inputName(panel)).translate = !panel.name;
     text(power, watts(panel.power_w));
     meter.firstChild.style.width = known(panel.power_w) ? `${Math.max(0, (100 * panel.power_w) / most)}%` : "0";
   });

@@ -1,17 +1,18 @@
 // The chart of prices: steps of export value and import price, and below them what was done about it.
 
-import { axisStyle, followTouch, zeroLine } from "./chart.js";
-import { element, known, text, UNKNOWN } from "./format.js";
-import { paint, rangeOf, signed } from "./pricepaint.js";
+import { axisStyle, followTouch, zeroLine } from "./paint.js";
+import { element, text } from "./dom.js";
+import { UNKNOWN, clock, decimal, known, weekday } from "./format.js";
+import { has, t } from "./i18n.js";
+import { paint, rangeOf } from "./pricepaint.js";
 
 const REDRAW_S = 15;
-const MODES = { limit: "Hold", open: "Export", shutdown: "Shut down" };
-const cent = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
 /** A price per kWh, without its sign: words say which way the money goes. */
-export const cents = (value) => (known(value) ? `${cent.format(Math.abs(value))} c/kWh` : UNKNOWN);
-const exported = (value) => `export ${value < 0 ? "costs" : "earns"} ${cents(value)}`;
-const imported = (value) => `import ${value < 0 ? "earns" : "costs"} ${cents(value)}`;
+export const cents = (value) => (known(value) ? `${decimal(Math.abs(value), 1, 1)} c/kWh` : UNKNOWN);
+const exported = (value) => t(value < 0 ? "slot.sell_costs" : "slot.sell_earns", { price: cents(value) });
+const imported = (value) => t(value < 0 ? "slot.buy_earns" : "slot.buy_costs", { price: cents(value) });
+const named = (mode) => (has(`done.${mode}`) ? t(`done.${mode}`) : mode);
 
 export class PriceChart {
   #slots = [];
@@ -68,7 +69,7 @@ export class PriceChart {
       scales: { x: { range: () => [this.#range.from, this.#range.to] }, y: { range: () => [this.#range.low, this.#range.high] } },
       axes: [
         { ...axis, size: 30, space: 78, values: (_plot, splits) => splits.map(tick) },
-        { ...axis, size: 52, space: 34, values: (_plot, splits) => splits.map(signed) },
+        { ...axis, size: 52, space: 34, values: (_plot, splits) => splits.map((split) => decimal(split)) },
       ],
       series: [{}, { paths: () => null, points: { show: false } }],
       hooks: {
@@ -90,15 +91,15 @@ export class PriceChart {
     if (hand) parts.push({ mode: hand.mode, from: this.#now, to: Date.parse(hand.until_utc) / 1000, hand: true });
     const shown = parts
       .filter((one) => one.to > from && one.from < to)
-      .map((one) => ({ ...one, name: `${MODES[one.mode] ?? one.mode}${one.hand ? " by hand" : ""}` }));
+      .map((one) => ({ ...one, name: one.hand ? t("done.by_hand", { mode: named(one.mode) }) : named(one.mode) }));
     this.band.replaceChildren(...shown.map((one) => {
       const part = element("span", { className: `part ${one.mode}${one.hand ? " hand" : ""}` }, element("span", { textContent: one.name }));
       part.style.left = `${share(one.from)}%`;
       part.style.width = `${share(one.to) - share(one.from)}%`;
       return part;
     }));
-    const told = shown.slice(-8).map((one) => `${one.name} from ${this.#when(Math.max(one.from, from))}`);
-    this.band.setAttribute("aria-label", `What was done: ${told.join(", ") || "not known"}`);
+    const told = shown.slice(-8).map((one) => t("done.from", { mode: one.name, time: this.#when(Math.max(one.from, from)) }));
+    this.band.setAttribute("aria-label", `${t("done")}: ${told.join(", ") || t("slot.unknown")}`);
   }
 
   #showSlot() {
@@ -106,8 +107,8 @@ export class PriceChart {
     const slot = left >= 0 ? this.#slots[this.#indexAt(this.#plot.posToVal(left, "x"))] : null;
     if (!slot) return text(this.at, "");
     const prices = [known(slot.sell) && exported(slot.sell), known(slot.buy) && imported(slot.buy)].filter(Boolean);
-    const what = prices.length ? [...prices, ...(slot.sure ? [] : ["not confirmed"])] : ["not known"];
-    return text(this.at, `${this.#when(slot.from)} to ${time(slot.to)}: ${what.join(", ")}`);
+    const what = prices.length ? [...prices, ...(slot.sure ? [] : [t("slot.unsure")])] : [t("slot.unknown")];
+    return text(this.at, t("slot", { from: this.#when(slot.from), to: clock(1000 * slot.to), what: what.join(", ") }));
   }
 
   #when(seconds) {
@@ -141,23 +142,23 @@ function upcoming(slots, now) {
   const current = slots.find((slot) => slot.from <= now && now < slot.to);
   if (!known(current?.sell)) return "";
   const turn = slots.find((slot) => slot.from > now && known(slot.sell) && slot.sell < 0 !== current.sell < 0);
-  if (turn) return `From ${when(turn.from, now)} ${exported(turn.sell)}${turn.sure ? "" : " (not confirmed)"}.`;
+  if (turn) {
+    const sure = t(turn.sell < 0 ? "turn.costs" : "turn.earns", { time: when(turn.from, now), price: cents(turn.sell) });
+    return turn.sure ? `${sure}.` : `${sure} (${t("slot.unsure")}).`;
+  }
   const last = slots.findLast((slot) => known(slot.sell));
-  return `Export ${current.sell < 0 ? "costs" : "earns"} until ${when(last.to, now)} at least; more is not known yet.`;
+  return t(current.sell < 0 ? "turn.costs_until" : "turn.earns_until", { time: when(last.to, now) });
 }
-
-const short = (date, options) => date.toLocaleString(undefined, options);
-const time = (seconds) => short(new Date(seconds * 1000), { hour: "2-digit", minute: "2-digit" });
 
 /** A time of day, with the day where it is not that of ``now``. */
 function when(seconds, now) {
   const date = new Date(seconds * 1000);
   const today = date.toDateString() === new Date(now * 1000).toDateString();
-  return today ? time(seconds) : `${short(date, { weekday: "short" })} ${time(seconds)}`;
+  return today ? clock(date) : `${weekday(date)} ${clock(date)}`;
 }
 
 /** Midnight shows as the day that begins. */
 function tick(seconds) {
   const date = new Date(seconds * 1000);
-  return date.getHours() || date.getMinutes() ? time(seconds) : short(date, { weekday: "short" });
+  return date.getHours() || date.getMinutes() ? clock(date) : weekday(date);
 }

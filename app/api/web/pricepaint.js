@@ -1,7 +1,8 @@
 // What the chart of prices is painted with, and how much of time and money it spans.
 
-import { css } from "./chart.js";
-import { known } from "./format.js";
+import { css } from "./paint.js";
+import { decimal, known } from "./format.js";
+import { t } from "./i18n.js";
 
 const PASTS_S = [900, 3600, 21600]; // shown before now: the first that is twice what is known ahead ...
 const LONGEST_PAST_S = 43200; // ... or else half a day
@@ -11,10 +12,6 @@ const LINES = [
   { key: "buy", color: "--import", width: 1.5 },
   { key: "sell", color: "--export", width: 2.5 },
 ];
-const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
-
-/** A whole number with a true minus sign. */
-export const signed = (value) => `${value < 0 ? "−" : ""}${whole.format(Math.abs(value))}`;
 
 /** The times and values to show: {from, to, low, high}. A spike of 2000 c would make all else a flat line: it is cut off. */
 export function rangeOf(slots, now) {
@@ -97,7 +94,7 @@ function nowLine(plot, now) {
   ctx.moveTo(x, bbox.top);
   ctx.lineTo(x, bbox.top + bbox.height);
   ctx.stroke();
-  label(plot, "now", x, 0);
+  label(plot, t("now"), x, 0);
 }
 
 /** What is cut off is written at the edge, the largest first; what finds no room is left to the cursor. */
@@ -111,7 +108,7 @@ function peaks(plot, slots, low, high) {
     const top = value > 0;
     if (taken.some((other) => other.top === top && Math.abs(other.x - x) < 56 * devicePixelRatio)) continue;
     taken.push({ x, top });
-    label(plot, `${top ? "↑" : "↓"} ${signed(value)}`, x, top ? 18 : plot.bbox.height / devicePixelRatio - 6, true);
+    label(plot, `${top ? "↑" : "↓"} ${decimal(value)}`, x, top ? 18 : plot.bbox.height / devicePixelRatio - 6, true);
   }
 }
 

@@ -1,25 +1,13 @@
-// From a status to what is on the page. Nothing here asks or keeps anything.
+// From a status to what is at the top of the page. Nothing here asks or keeps anything.
 
-import { UNKNOWN, clock, date, duration, element, energy, known, rounded, text, unit, watts } from "./format.js";
+import { byId, element, joined, text } from "./dom.js";
+import { UNKNOWN, ago, clock, date, decimal, duration, energy, known, rounded, sentence, unit, watts } from "./format.js";
+import { has, t } from "./i18n.js";
 import { renderInverters } from "./inverters.js";
 
 const FLOWING_W = 3;
 const STALLED_S = 5;
-const MODES = {
-  starting: ["Starting", "calm", "Getting to know the plant."],
-  limit: ["Limiting", "good", "The inverters follow what the house takes."],
-  open: ["Open", "good", "Export is allowed: the inverters run free."],
-  shutdown: ["Closed", "warn", "Export costs money: the inverters are closed."],
-  paused: ["Paused", "warn", "The inverters run free; the house may export."],
-  hold: ["Holding", "warn", "The meter is late: limits are not raised."],
-  fail_safe: ["Fail-safe", "bad", "The grid power is unknown: the inverters are lowered."],
-  night: ["Night", "calm", "No inverter is awake."],
-  stalled: ["Stalled", "bad", "The control loop stands still: nothing is regulated."],
-};
-const BY_HAND = {
-  limit: "Somebody chose to hold the target for a while.",
-  open: "Somebody chose to export for a while: the inverters run free.",
-};
+const TONES = { limit: "good", open: "good", shutdown: "warn", paused: "warn", hold: "warn", fail_safe: "bad", stalled: "bad" };
 
 /** Show a status; ``elapsed`` seconds have passed since it came. */
 export function render(status, elapsed) {
@@ -35,26 +23,29 @@ export function render(status, elapsed) {
 
 function renderHeader(status) {
   const mode = status.ages.tick_s > STALLED_S ? "stalled" : status.mode;
-  const [name, tone, meaning] = MODES[mode] ?? [mode, "calm", ""];
   text("site", status.site);
-  text("version", `Version ${status.version}`);
-  text("mode", name).dataset.tone = tone;
-  const said = status.gate?.by_hand && mode === status.gate.mode ? BY_HAND[mode] : meaning;
+  text("version", t("version", { version: status.version }));
+  text("mode", has(`mode.${mode}`) ? t(`mode.${mode}`) : mode).dataset.tone = TONES[mode] ?? "calm";
+  text("mode-text", meaning(mode, status));
+  text("reason", sentence(status.reason));
+  byId("dry-run").hidden = !status.dry_run;
+}
+
+function meaning(mode, status) {
+  const byHand = status.gate?.by_hand && mode === status.gate.mode;
   const capped = (mode === "open" || mode === "paused") && known(status.target_w);
-  text("mode-text", capped ? said.replace("run free", "run up to the grid operator's cap") : said);
-  text("reason", status.reason.charAt(0).toUpperCase() + status.reason.slice(1));
-  document.getElementById("dry-run").hidden = !status.dry_run;
+  const key = `meaning.${mode}${byHand ? ".by_hand" : ""}${capped ? ".capped" : ""}`;
+  return has(key) ? t(key) : "";
 }
 
 function renderGrid(status, elapsed) {
   const grid = status.grid_w;
   const way = !known(grid) ? "unknown" : Math.round(grid) > 0 ? "import" : Math.round(grid) < 0 ? "export" : "balanced";
-  const words = { unknown: "Unknown", import: "Importing from the grid", export: "Exporting to the grid", balanced: "Balanced" };
   const large = known(grid) && Math.abs(grid) >= 9999.5;
-  text("grid", !known(grid) ? UNKNOWN : large ? (Math.abs(grid) / 1000).toFixed(1) : rounded(Math.abs(grid)));
+  text("grid", !known(grid) ? UNKNOWN : large ? decimal(Math.abs(grid) / 1000, 1, 1) : rounded(Math.abs(grid)));
   text("grid-unit", large ? "kW" : "W");
-  text("grid-word", words[way]);
-  const box = document.getElementById("grid-now");
+  text("grid-word", t(`grid.${way}`));
+  const box = byId("grid-now");
   box.dataset.flow = way;
   const meter = status.meter;
   const late = meter && known(meter.age_s) && meter.age_s + elapsed > Math.max(5, 3 * (meter.interval_s ?? 1));
@@ -62,18 +53,19 @@ function renderGrid(status, elapsed) {
 }
 
 function renderFlow(status) {
+  const grid = watts(known(status.grid_w) ? Math.abs(status.grid_w) : null);
   text("pv", watts(status.pv_w));
-  text("pv-limit", known(status.limit_w) ? `limit ${watts(status.limit_w)}` : "");
+  text("pv-limit", known(status.limit_w) ? t("flow.limit", { limit: watts(status.limit_w) }) : "");
   text("load", watts(status.load_w));
-  text("grid-flow", watts(known(status.grid_w) ? Math.abs(status.grid_w) : null));
+  text("grid-flow", grid);
   stream("flow-pv", status.pv_w, 1);
   stream("flow-grid", status.grid_w, -1);
-  const way = !known(status.grid_w) ? "unknown" : status.grid_w >= 0 ? "taken from the grid" : "given to the grid";
-  text("flow-text", `Sun ${watts(status.pv_w)}, household ${watts(status.load_w)}, ${watts(Math.abs(status.grid_w ?? NaN))} ${way}`);
+  const way = !known(status.grid_w) ? "unknown" : status.grid_w >= 0 ? "taken" : "given";
+  text("flow-text", t(`flow.${way}`, { sun: watts(status.pv_w), load: watts(status.load_w), grid }));
 }
 
 function stream(id, power, direction) {
-  const path = document.getElementById(id);
+  const path = byId(id);
   const flows = known(power) && Math.abs(power) >= FLOWING_W;
   path.classList.toggle("on", flows);
   path.classList.toggle("back", flows && power * direction < 0);
@@ -86,33 +78,35 @@ function renderFigures(status, elapsed) {
   text("target-now", watts(status.target_w));
   const age = status.meter?.age_s;
   text("meter-age", known(age) ? unit(age + elapsed, "s") : UNKNOWN);
-  const phases = status.meter?.phases ?? [];
-  text("phases", phases.length > 1 ? `Phases: ${phases.map((phase, index) => `L${index + 1} ${watts(phase.power_w)}`).join(" · ")}` : "");
+  const phases = (status.meter?.phases ?? []).map((phase, index) => `L${index + 1} ${watts(phase.power_w)}`);
+  text("phases", phases.length > 1 ? t("phases", { phases: phases.join(" · ") }) : "");
 }
 
 /** The account of exports beyond what is allowed; a dry run has none. */
 function renderExcursions(account) {
-  document.getElementById("excursion-box").hidden = !account;
+  byId("excursion-box").hidden = !account;
   if (!account) return;
   const now = known(account.current_s) && account.current_s >= account.longer_s;
-  const worst = account.today ? `${duration(account.longest_today_s)} · ${watts(account.worst_today_w)}` : "None";
-  text("excursion-label", now ? "Excursion now" : "Worst excursion today");
+  const worst = account.today ? `${duration(account.longest_today_s)} · ${watts(account.worst_today_w)}` : t("none");
+  text("excursion-label", t(now ? "excursion.now" : "excursion.today"));
   text("excursion", now ? `${duration(account.current_s)} · ${watts(account.last?.worst_w)}` : worst).dataset.tone = now ? "bad" : "";
-  const parts = [`${account.today} today, ${account.total} since ${date(account.since)}`];
-  parts.push(`${energy(account.beyond_today_wh)} beyond what is allowed today`);
-  if (account.unknown_today_s >= 1) parts.push(`grid unknown for ${duration(account.unknown_today_s)} today`);
-  text("excursion-text", `More than ${watts(account.over_w)} too much for ${duration(account.longer_s)}: ${parts.join(" · ")}`);
+  const parts = [t("excursion.count", { today: account.today, total: account.total, since: date(account.since) })];
+  parts.push(t("excursion.beyond", { energy: energy(account.beyond_today_wh) }));
+  if (account.unknown_today_s >= 1) parts.push(t("excursion.unknown", { time: duration(account.unknown_today_s) }));
+  const rule = t("excursion.rule", { over: watts(account.over_w), time: duration(account.longer_s) });
+  text("excursion-text", `${rule} ${parts.join(" · ")}`);
 }
 
 function renderFaults(status, elapsed) {
-  const list = document.getElementById("faults");
+  const list = byId("faults");
   const now = Date.parse(status.time_utc) + 1000 * (elapsed + (status.ages.tick_s ?? 0));
   const wanted = new Map(status.faults.map((fault) => [fault.key, fault]));
   for (const item of [...list.children]) if (!wanted.has(item.dataset.key)) item.remove();
   for (const fault of status.faults) {
     let item = [...list.children].find((child) => child.dataset.key === fault.key);
     if (!item) {
-      item = element("li", { className: "fault" }, element("p", { className: "strong" }), element("p"), element("p", { className: "small since" }));
+      const words = ["strong", ""].map((className) => element("p", { className, lang: "en" }));
+      item = element("li", { className: "fault" }, ...words, element("p", { className: "small since" }));
       item.lastChild.setAttribute("aria-live", "off"); // its age changes all the time
       item.dataset.key = fault.key;
       list.append(item);
@@ -121,17 +115,19 @@ function renderFaults(status, elapsed) {
     text(what, fault.text);
     text(next, fault.next_step);
     const age = (now - Date.parse(fault.since)) / 1000;
-    const lasts = known(age) ? ` · since ${(age < 86400 ? clock : date)(fault.since)} (${duration(Math.max(0, age))})` : "";
-    text(since, `${fault.key}${lasts}`);
+    const lasts = { time: (age < 86400 ? clock : date)(fault.since), duration: duration(Math.max(0, age)) };
+    joined(since, [{ controller: fault.key }, known(age) ? t("fault.since", lasts) : null]);
   }
 }
 
 function renderGateways(gateways, elapsed) {
-  const list = document.getElementById("gateways");
-  list.replaceChildren(...gateways.map((gateway) => {
-    const word = gateway.online === null ? "not heard yet" : gateway.online ? "online" : "offline";
-    const age = known(gateway.age_s) ? `heard ${duration(gateway.age_s + elapsed)} ago` : null;
-    const signal = known(gateway.rssi_dbm) ? `WiFi ${rounded(gateway.rssi_dbm)} dBm` : null;
-    return element("li", { textContent: [`${gateway.name}: ${word}`, age, signal, gateway.fault].filter(Boolean).join(" · ") });
-  }));
+  const list = byId("gateways");
+  while (list.children.length > gateways.length) list.lastChild.remove();
+  while (list.children.length < gateways.length) list.append(element("li"));
+  gateways.forEach((gateway, index) => {
+    const word = t(gateway.online === null ? "gateway.unheard" : gateway.online ? "gateway.online" : "gateway.offline");
+    const age = known(gateway.age_s) ? t("gateway.heard", { ago: ago(gateway.age_s + elapsed) }) : null;
+    const signal = known(gateway.rssi_dbm) ? t("gateway.wifi", { signal: unit(gateway.rssi_dbm, "dBm", 0) }) : null;
+    joined(list.children[index], [{ controller: gateway.name }, word, age, signal, { controller: gateway.fault }]);
+  });
 }
