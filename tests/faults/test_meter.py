@@ -136,8 +136,9 @@ async def asked_again(site: Site, count: int) -> None:
 
 
 def spoil(site: Site, kind: web.Response | Fault | None) -> None:
-    """Have the meter answer every question about its power like this."""
+    """Have the meter answer every question about its power like this; what is no fault of its own, over HTTP only."""
     shelly = site.place.shelly
+    shelly.websockets = not isinstance(kind, web.Response)
     shelly.fault = kind if isinstance(kind, Fault) else None
     shelly.__dict__.pop("_answer", None)
     if isinstance(kind, web.Response):

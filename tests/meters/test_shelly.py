@@ -12,7 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import ValidationError
 
-from app.meters.shelly import Shelly, ShellyConfig, parse_em, parse_em1, parse_gen1
+from app.meters.shelly import Shelly, ShellyConfig
+from app.meters.shelly.parse import parse_em, parse_em1, parse_gen1
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
 from app.simulator.devices import FakeShelly
 from app.simulator.house import House, HouseConfig
