@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from aiohttp import web
 
 from app.simulator.broker import embedded_broker
 from app.simulator.devices import FakeOpenDtu, FakeShelly
@@ -65,6 +64,7 @@ class TimedShelly(FakeShelly):
         self.answered_s: list[float] = []
 
     def answered(self) -> None:
+        """Note the time."""
         self.answered_s.append(time.monotonic())
 
 

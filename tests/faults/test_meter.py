@@ -122,14 +122,14 @@ async def rubbish(site: Site, card: Card, kinds: dict[str, web.Response | Fault]
         if number == 0 or full():
             await lost(site, card, at_s, what=f"{name}: ")
             continue
-        await asked_again(site, 1 if "401" in name else 4)
+        await asked_again(site, 0 if "401" in name else 4)
         assert site.seen[-1].mode == "fail_safe"
         card(f"{name}: {site.accepted(at_s)} accepted", site.accepted(at_s) == 0)
     assert not site.app.logged("Traceback")
 
 
 async def asked_again(site: Site, count: int) -> None:
-    """Wait until the meter has been asked some more times."""
+    """Wait until the meter has been asked once and some more times."""
     before = site.place.shelly.requests
     await site.until(lambda: site.place.shelly.requests > before + count, 8.0, "more requests")
     await asyncio.sleep(0.3)

@@ -14,13 +14,13 @@ from app.endpoint import basic_login
 from app.meters.base import Emit, document, poll, when_new
 from app.meters.shelly.config import ShellyConfig
 from app.meters.shelly.device import Device, Gen1Device, rpc_device
-from app.meters.shelly.login import Login, Nonce
+from app.meters.shelly.login import LeftAlone, Login
 from app.meters.shelly.parse import UNKNOWN, Unsuitable
 from app.meters.shelly.rpc import HttpRpc, NoSuchComponent
 from app.meters.shelly.uptime import Uptime
 from app.meters.shelly.websocket import Lost, Silent, SocketRpc, Standing
 from app.meters.shelly.wire import Network, Wire
-from app.model import DeviceAuthError, DeviceDataError, DeviceError, Reading
+from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Reading
 from app.outbound import place
 from app.redact import Redactor, secrets_of
 
@@ -46,7 +46,8 @@ class Shelly:
         self.interval_s = config.interval_s
         self._config, self._clock = config, clock
         self._wire = wire or Network(session, config.host, config.timeout_s)
-        self._login, self._socket_nonce = Login(config.password, self.name), Nonce()
+        self._login = Login(config.password, self.name)
+        self._socket_nonce = self._login.nonce()
         self._http = HttpRpc(self._wire, config.host, self._login, clock)
         self._standing = Standing(self._dial, self.name, clock)
         self._lock = asyncio.Lock()
@@ -77,10 +78,7 @@ class Shelly:
                 device = await self._identify()
                 power_w, phases, counters = await device.measure()
         except DeviceError as error:  # it may quote what the device says, and the device knows our login
-            if not isinstance(error, DeviceDataError) or isinstance(error, NoSuchComponent):
-                await self._away(str(error))
-            elif isinstance(error, Unsuitable) and self._unsuitable is None:
-                self._device, self._unsuitable = None, (self._clock() + UNSUITABLE_S, error)
+            await self._failed(error)
             raise type(error)(self._public(str(error))) from None
         done_s = self._clock()
         if counters != UNKNOWN:
@@ -96,10 +94,16 @@ class Shelly:
             latency_s=done_s - started_s,
         )
 
-    async def _away(self, why: str) -> None:
-        self._device = None
-        self._uptime.forget()
-        await self._standing.drop(why)
+    async def _failed(self, error: DeviceError) -> None:
+        """What a failure says about the device: most that it may be another one when it is back."""
+        match error:
+            case Unsuitable():
+                self._device = None
+                self._unsuitable = self._unsuitable or (self._clock() + UNSUITABLE_S, error)
+            case DeviceUnavailable() | DeviceAuthError() | NoSuchComponent() if not isinstance(error, LeftAlone):
+                self._device = None
+                self._uptime.forget()
+                await self._standing.drop(self._public(str(error)))
 
     async def _follow_counters(self) -> None:
         pause_s = FIRST_COUNTER_PAUSE_S

@@ -32,6 +32,10 @@ class Throttled(Exception):  # noqa: N818
     """Answered with 429."""
 
 
+class LeftAlone(DeviceUnavailable):
+    """The device asked for a pause: it works, and so does the connection."""
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """One use of a nonce."""
@@ -78,9 +82,15 @@ class Login:
     def __init__(self, password: str, who: str) -> None:
         self.password = password
         self._who = who
+        self._nonces: list[Nonce] = []
         self._until_s = float("-inf")
         self._pause: DeviceError = DeviceUnavailable(who)
         self._throttled = self._refused = 0  # in a row
+
+    def nonce(self) -> Nonce:
+        """One for a transport of its own."""
+        self._nonces.append(Nonce())
+        return self._nonces[-1]
 
     def admit(self, now_s: float) -> None:
         """Raises `DeviceError` while the device is to be left alone."""
@@ -102,12 +112,13 @@ class Login:
             self._refuse("refuses the login: check username and password", now_s)
         nonce.take(challenge, now_s)
 
-    def throttled(self, nonce: Nonce, now_s: float) -> NoReturn:
-        """Take in a 429. Always raises."""
-        nonce.drop()
+    def throttled(self, now_s: float) -> NoReturn:
+        """Take in a 429: no nonce is any good. Always raises."""
+        for nonce in self._nonces:
+            nonce.drop()
         seconds = min(LONGEST_THROTTLED_S, THROTTLED_S * 2.0**self._throttled)
         self._throttled += 1
-        error = DeviceUnavailable(f"{self._who} is throttling logins: asked again after {seconds:g} s")
+        error = LeftAlone(f"{self._who} is throttling logins: asked again after {seconds:g} s")
         self._rest(error, seconds, now_s)
 
     def give_up(self, now_s: float) -> NoReturn:
@@ -136,7 +147,7 @@ async def signed(
         except Challenged as refusal:
             login.challenged(nonce, use, refusal.challenge, clock())
         except Throttled:
-            login.throttled(nonce, clock())
+            login.throttled(clock())
         else:
             login.accepted()
             return answer

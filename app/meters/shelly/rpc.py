@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from app.meters.base import document
 from app.meters.shelly.digest import challenge_of_header, header
-from app.meters.shelly.login import Challenged, Login, Nonce, Throttled, Use, signed
+from app.meters.shelly.login import Challenged, Login, Throttled, Use, signed
 from app.meters.shelly.wire import Wire
 from app.model import DeviceDataError
 from app.outbound import place
@@ -30,7 +30,7 @@ class HttpRpc:
 
     def __init__(self, wire: Wire, host: str, login: Login, clock: Callable[[], float]) -> None:
         self._wire, self._host, self._login, self._clock = wire, host, login, clock
-        self._nonce = Nonce()
+        self._nonce = login.nonce()
 
     async def call(self, method: str, number: int | None = None) -> Any:
         """The result of one call."""
