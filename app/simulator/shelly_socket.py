@@ -30,7 +30,7 @@ class RpcError(Exception):
 
 
 class Sockets:
-    """Those of one device. ``opened`` counts them; ``welcome`` False: the address is not found."""
+    """Those of one device. ``opened`` and ``frames`` count; ``welcome`` False: the address is not found."""
 
     def __init__(self, shelly: FakeShelly) -> None:
         self._shelly = shelly
@@ -38,7 +38,7 @@ class Sockets:
         self._transports: dict[int, asyncio.Transport] = {}
         self._deaf: set[int] = set()
         self.welcome = True
-        self.opened = 0
+        self.opened = self.frames = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -88,6 +88,7 @@ class Sockets:
     async def _take(self, socket: web.WebSocketResponse, request: web.Request, text: str) -> None:
         shelly = self._shelly
         shelly.requests += 1
+        self.frames += 1
         await shelly.stall(request.transport)
         if id(socket) in self._deaf:
             return

@@ -96,14 +96,14 @@ class Shelly:
 
     async def _failed(self, error: DeviceError) -> None:
         """What a failure says about the device: most that it may be another one when it is back."""
-        match error:
-            case Unsuitable():
-                self._device = None
-                self._unsuitable = self._unsuitable or (self._clock() + UNSUITABLE_S, error)
-            case DeviceUnavailable() | DeviceAuthError() | NoSuchComponent() if not isinstance(error, LeftAlone):
-                self._device = None
-                self._uptime.forget()
-                await self._standing.drop(self._public(str(error)))
+        gone = isinstance(error, DeviceUnavailable | DeviceAuthError | NoSuchComponent | Unsuitable)
+        if not gone or isinstance(error, LeftAlone):
+            return
+        self._device = None
+        self._uptime.forget()
+        await self._standing.drop(self._public(str(error)))
+        if isinstance(error, Unsuitable):
+            self._unsuitable = self._unsuitable or (self._clock() + UNSUITABLE_S, error)
 
     async def _follow_counters(self) -> None:
         pause_s = FIRST_COUNTER_PAUSE_S

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import aiohttp
 
 from app.model import DeviceUnavailable
 from app.outbound import Answer, ask, dial
+
+CLOSING_S = 0.3
 
 
 class Socket(Protocol):
@@ -68,4 +72,7 @@ class _Socket:
         return message.data if message.type is aiohttp.WSMsgType.TEXT else None
 
     async def close(self) -> None:
-        await self._socket.close()
+        """Each frame that still comes makes aiohttp wait anew: a device that chatters would never be left."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_S):
+                await self._socket.close()
