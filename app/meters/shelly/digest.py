@@ -13,6 +13,7 @@ from typing import Any
 
 USER = "admin"  # the only one from Gen2 on
 LONGEST = 200  # characters of a realm or a nonce
+LONGEST_HEADER = 1000  # what follows is not looked at
 _FIELD = re.compile(r'(\w+)\s*=\s*(?:"([^"\\]*)"|([^\s,"]+))')  # base64 ends in = signs, quoted or not
 
 
@@ -71,7 +72,7 @@ def frame_auth(challenge: Challenge, nc: int, cnonce: str, password: str) -> dic
 
 def challenge_of_header(text: str) -> Challenge | None:
     """The challenge in a WWW-Authenticate header; None where it is one that we cannot answer."""
-    scheme, _, rest = text.strip().partition(" ")
+    scheme, _, rest = text[:LONGEST_HEADER].strip().partition(" ")
     if scheme.lower() != "digest":
         return None
     fields = {key.lower(): quoted or plain for key, quoted, plain in _FIELD.findall(rest)}
