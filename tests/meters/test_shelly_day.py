@@ -178,6 +178,28 @@ def test_a_websocket_that_falls_silent_is_given_up_in_time_and_comes_back() -> N
     in_virtual_time(scenario())
 
 
+def test_a_websocket_that_falls_silent_while_the_counters_are_asked_comes_back_too() -> None:
+    async def scenario() -> None:
+        shelly = device(1)
+        config = ShellyConfig(type="shelly", host="10.0.0.9", password=PASSWORD)
+        driver = Shelly(config, NO_SESSION, wire=shelly, clock=shelly.clock)
+        await driver.read()
+        standing = asyncio.create_task(driver._standing.run())
+        await asyncio.sleep(1.0)
+        shelly.half_open()
+        with pytest.raises(DeviceUnavailable):
+            await driver._call("EMData.GetStatus", 0)
+        assert driver._standing.rpc is None
+        await driver.read()
+        await asyncio.sleep(5.0)
+        assert driver._standing.rpc is not None
+        standing.cancel()
+        with suppress(asyncio.CancelledError):
+            await standing
+
+    in_virtual_time(scenario())
+
+
 def test_a_websocket_that_is_refused_is_tried_less_and_less_often() -> None:
     async def scenario() -> None:
         shelly = device(1)

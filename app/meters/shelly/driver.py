@@ -170,12 +170,11 @@ class Shelly:
             if rpc is not None:
                 try:
                     return await rpc.call(method, number)
-                except Lost as error:  # by a restart, perhaps: what it is has to be found out again
+                except (Lost, Silent) as error:  # by a restart, perhaps: what it is has to be found out again
                     self._device = None
                     await self._standing.drop(str(error))
-                except Silent as error:
-                    await self._standing.drop(str(error))
-                    raise
+                    if isinstance(error, Silent):
+                        raise
             return await self._http.call(method, number)
 
     async def _dial(self) -> SocketRpc:
