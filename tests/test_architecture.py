@@ -21,6 +21,7 @@ PURE += [
     "prices/formula.py",
     "excursions.py",
 ]
+PURE += [f"meters/shelly/{name}.py" for name in ("digest", "parse", "uptime")]
 PURE += ["prices/board.py", "jsonpath.py", "ledger.py", "potential.py"]
 PURE += ["telemetry/segment.py", "telemetry/answers.py", "telemetry/troubles.py"]
 PURE += ["counter.py", "energy.py", "localtime.py", "telemetry/tables.py", "telemetry/csvfile.py"]

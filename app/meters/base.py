@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 from app.broker import Broker
 from app.fields import BrokerConfig, Section
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, Reading
-from app.outbound import ask, place
+from app.outbound import Answer, ask, place
 
 MAX_POWER_W = 100_000.0  # beyond any house connection: a unit mix-up or a corrupt value
 Emit = Callable[[Reading | DeviceError], None]
@@ -97,7 +97,7 @@ async def poll(read: Callable[[], Awaitable[Reading]], interval_s: float, emit: 
             emit(await read())
         except DeviceAuthError as error:
             emit(error)
-            pause = 60.0
+            due, pause = loop.time(), 60.0
         except DeviceError as error:
             emit(error)
         due = max(due + pause, loop.time() + 0.05)
@@ -126,7 +126,11 @@ def when_new(emit: Emit, interval_s: float) -> Emit:
 async def get_json(session: aiohttp.ClientSession, url: str, timeout_s: float, **request: Any) -> Any:
     """GET a small JSON document, with every failure as a `DeviceError` that names the URL, without its query."""
     answer = await ask(session, url, timeout_s, connect_s=min(1.0, timeout_s), **request)
-    who = place(url)
+    return document(answer, place(url))
+
+
+def document(answer: Answer, who: str) -> Any:
+    """The JSON of an answer. Raises `DeviceError` naming ``who``."""
     if answer.status in (401, 403):
         raise DeviceAuthError(f"{who} refuses the login (HTTP {answer.status}): check username and password")
     if 300 <= answer.status < 400:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from app.meters.http_json import HttpJson, HttpJsonConfig
 from app.meters.http_json import parse as parse_json
-from app.meters.shelly import Shelly, ShellyConfig, parse_em, parse_em1, parse_gen1
+from app.meters.shelly import Shelly, ShellyConfig
+from app.meters.shelly.parse import parse_em, parse_em1, parse_gen1
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable
 from app.outbound import new_session
 from app.prices import web
