@@ -65,7 +65,7 @@ def _keys(section: type[MeterSection], without: set[str]) -> Iterator[str]:
         return
     yield "| key | default | meaning |\n|---|---|---|"
     for name, field in own.items():
-        default = "needed" if field.is_required() else _shown(field.default)
+        default = "needed" if field.is_required() else _shown(field.get_default(call_default_factory=True))
         yield f"| `{name}` | {default} | {field.description or ''} |"
 
 
