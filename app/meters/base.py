@@ -168,7 +168,9 @@ def _refused(answer: Answer, who: str, login: str) -> DeviceError:
     """What an answer without a document means."""
     status = answer.status
     if status in (401, 403):
-        return DeviceAuthError(f"{who} refuses the login (HTTP {status}): check {login}")
+        scheme = answer.headers.get("WWW-Authenticate", "").partition(" ")[0].capitalize()
+        wants = f"; it asks for a {scheme} login" if scheme in ("Basic", "Digest", "Bearer") else ""
+        return DeviceAuthError(f"{who} refuses the login (HTTP {status}): check {login}{wants}")
     if 300 <= status < 400:
         return DeviceDataError(f"{who} leads elsewhere (HTTP {status}), which is not followed: check the address")
     if status == 404:
