@@ -174,7 +174,7 @@ def _refused(answer: Answer, who: str, login: str) -> DeviceError:
     if 300 <= status < 400:
         return DeviceDataError(f"{who} leads elsewhere (HTTP {status}), which is not followed: check the address")
     if status == 404:
-        return DeviceDataError(f"{who} is not there (HTTP 404): check the address, and that the device is what you think")
+        return DeviceDataError(f"{who} is not there (HTTP 404): check the address and which device this is")
     if status == 429:
         text = answer.headers.get("Retry-After", "")
         wait_s = float(text) if text.isascii() and text.isdecimal() and len(text) < 10 else WHEN_BUSY_S
