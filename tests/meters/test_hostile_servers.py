@@ -7,12 +7,16 @@ import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import aiohttp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.broker import Address, Broker
+from app.meters import Access
+from app.meters.enphase import Enphase, EnphaseConfig
 from app.meters.http_json import HttpJson, HttpJsonConfig
 from app.meters.http_json import parse as parse_json
 from app.meters.shelly import Shelly, ShellyConfig, parse_em, parse_em1, parse_gen1
@@ -36,7 +40,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-@pytest.fixture(params=["http_json", "shelly", "amber", "tibber"])
+@pytest.fixture(params=["http_json", "shelly", "enphase", "amber", "tibber"])
 def ask(request: pytest.FixtureRequest, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """One question of a driver to a host; raises `DeviceError`."""
     monkeypatch.setattr(web, "TIMEOUT_S", TIMEOUT_S)
@@ -50,13 +54,19 @@ def ask(request: pytest.FixtureRequest, session: aiohttp.ClientSession, monkeypa
         config = ShellyConfig(type="shelly", host=host, password=SECRET, timeout_s=TIMEOUT_S)
         return await Shelly(config, session).read()
 
+    async def enphase(host: str) -> object:
+        access = Access(session, lambda _config: Broker(Address("127.0.0.1", 9), "none"), Path("nowhere"))
+        config = EnphaseConfig(type="enphase", host=host, password=SECRET, timeout_s=TIMEOUT_S)
+        return await Enphase(config, access).read()
+
     async def amber(host: str) -> object:
         return await Amber(AmberConfig(type="amber", token=SECRET, base_url=f"http://{host}/v1"), session).fetch()
 
     async def tibber(host: str) -> object:
         return await Tibber(TibberConfig(type="tibber", token=SECRET, base_url=f"http://{host}/v1"), session).fetch()
 
-    return {"http_json": http_json, "shelly": shelly, "amber": amber, "tibber": tibber}[request.param]
+    asked = {"http_json": http_json, "shelly": shelly, "enphase": enphase, "amber": amber, "tibber": tibber}
+    return asked[request.param]
 
 
 @asynccontextmanager
