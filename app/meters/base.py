@@ -25,7 +25,7 @@ LONGEST_BUSY_S = 120.0
 Emit = Callable[[Reading | DeviceError], None]
 
 
-class Busy(DeviceDataError):
+class Busy(DeviceDataError):  # noqa: N818 - a state of the device
     """The device has had too many requests; it is asked again after ``pause_s``."""
 
     def __init__(self, text: str, pause_s: float) -> None:

@@ -98,9 +98,7 @@ class MqttMeter:
             at_s = now_s if found.stamp_s is None else self._time.moment(found.stamp_s, now_s)
             if at_s is None:
                 return None
-            return Reading(
-                found.power_w, at_s, utc_s - (now_s - at_s), found.phases, found.import_wh, found.export_wh
-            )
+            return Reading(found.power_w, at_s, utc_s - (now_s - at_s), found.phases, found.import_wh, found.export_wh)
         if found.power_w < 0.0:
             raise DeviceDataError(f"{found.power_w:g} W: import and export that are counted apart are never negative")
         self._apart[message.topic] = found.power_w, now_s

@@ -38,9 +38,7 @@ from tests.meters.contract import (
 )
 
 RIGS = {rig.name: rig for rig in rigs()}
-TRIED = [
-    pytest.param(name, case, id=f"{name}-{case.name.lower()}") for name, rig in RIGS.items() for case in rig.cases
-]
+TRIED = [pytest.param(name, case, id=f"{name}-{case.name.lower()}") for name, rig in RIGS.items() for case in rig.cases]
 
 
 def test_every_type_has_a_rig() -> None:

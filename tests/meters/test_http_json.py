@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +20,7 @@ from app.meters.slot import MeterSlot, combine
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Reading
 from app.outbound import new_session
 from tests.meters.fakes.digest import DigestDoor
+from tests.virtualtime import in_no_time
 
 
 def config(**keys: Any) -> HttpJsonConfig:
@@ -223,7 +224,7 @@ async def test_a_challenge_that_is_none_is_a_refusal_and_is_not_kept() -> None:
     async with TestServer(app) as server, new_session() as session:
         keys = {"username": "u", "password": "p", "login": "digest"}
         url = f"http://127.0.0.1:{server.port}/"
-        meter = HttpJson(HttpJsonConfig(type="http_json", url=url, path="$.p", **keys), session)  # type: ignore[arg-type]
+        meter = HttpJson(HttpJsonConfig(type="http_json", url=url, path="$.p", **keys), session)
         with pytest.raises(DeviceAuthError, match="ROT13"):
             await meter.read()
         assert await power_w(meter) == 1.0
@@ -276,14 +277,14 @@ async def polled(*outcomes: Reading | DeviceError | None, longest_s: float = 0.0
     async def read() -> Reading | None:
         begun.append(loop.time())
         if not left:
-            raise asyncio.CancelledError
+            raise StopAsyncIteration
         outcome = left.pop(0)
         if isinstance(outcome, DeviceError):
             raise outcome
         return outcome
 
     told: list[Reading | DeviceError] = []
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(StopAsyncIteration):
         await poll(read, 1.0, told.append, longest_s=longest_s)
     assert told == [outcome for outcome in outcomes if outcome is not None]
     return [round(later - sooner, 2) for sooner, later in pairwise(begun)]
@@ -294,27 +295,11 @@ def test_how_long_a_device_is_left_alone() -> None:
     away = DeviceUnavailable("away")
 
     def pauses(*outcomes: Reading | DeviceError | None, longest_s: float = 0.0) -> list[float]:
-        with closing(VirtualLoop()) as loop:
-            return loop.run_until_complete(polled(*outcomes, longest_s=longest_s))
+        return in_no_time(polled(*outcomes, longest_s=longest_s))
 
     assert pauses(reading(1.0, 1.0), None, away, away) == [1.0, 1.0, 1.0, 1.0]
     assert pauses(DeviceAuthError("no"), Busy("busy", 7.0), Busy("busy", 0.0)) == [60.0, 7.0, 1.0]
     assert pauses(away, away, away, away, None, away, longest_s=6.0) == [2.0, 4.0, 6.0, 6.0, 1.0, 2.0]
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """Time passes at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now_s = 0.0
-
-    def time(self) -> float:
-        return self._now_s
-
-    def call_at(self, when: float, *arguments: Any, **keys: Any) -> asyncio.TimerHandle:
-        self._now_s = max(self._now_s, when)
-        return super().call_at(when, *arguments, **keys)
 
 
 def reading(power_w: float, at_s: float, **keys: Any) -> Reading:

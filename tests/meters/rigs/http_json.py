@@ -1,4 +1,4 @@
-"""``http_json`` and the types that are presets of it; those of the docs that share a shape are tried by their fixture."""
+"""``http_json`` and the types that are presets of it; `tests/meters/test_presets.py` has the other products."""
 
 from __future__ import annotations
 
@@ -40,7 +40,14 @@ RIGS = [
     ),
     http_rig(
         "http_json digest",
-        {"type": "http_json", "url": "http://{at}/", "path": "$.p", "login": "digest", "username": "u", "password": "p"},
+        {
+            "type": "http_json",
+            "url": "http://{at}/",
+            "path": "$.p",
+            "login": "digest",
+            "username": "u",
+            "password": "p",
+        },
         lambda power, _s: {"/": {"p": power}},
         NO_TIME | NO_COUNTERS,
     ),
