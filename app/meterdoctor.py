@@ -15,7 +15,7 @@ from app.brokers import Brokers
 from app.checks import Check, running, until
 from app.config import Config
 from app.meters import Access, Meter, build
-from app.model import DeviceError, Reading
+from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Reading
 from app.outbound import new_session
 
 FIRST_WAIT_S = 10.0  # for the first answer of any kind
@@ -35,7 +35,7 @@ class Heard:
 
     kind: str
     readings: list[Reading] = field(default_factory=list)
-    fault: str | None = None
+    fault: DeviceError | None = None
     ended_s: float = 0.0
     pv_w: float | None = None
 
@@ -45,7 +45,7 @@ class Heard:
             self.readings.append(outcome)
             self.fault = None
         else:
-            self.fault = str(outcome)
+            self.fault = outcome
 
     @property
     def changes_s(self) -> list[float]:
@@ -98,7 +98,9 @@ async def meters(config: Config) -> list[Check]:
         sun = Sun(config, near)
         async with running(*(broker.run() for broker in (own, *brokers.others))):
             heard = [await listen(kind, driver) for kind, driver in drivers]
-            if len(heard) == 1 and near.connected:  # of several, each may see a part of the house only
+            if (
+                len(heard) == 1 and heard[0].fault is None and near.connected
+            ):  # of several, each may see a part of the house only
                 await until(lambda: sun.power_w is not None, SUN_WAIT_S)
                 heard[0].pv_w = sun.power_w
     return [check(one) for one in heard]
@@ -124,8 +126,8 @@ async def listen(kind: str, driver: Meter) -> Heard:
 def check(heard: Heard) -> Check:
     """The finding. Pure."""
     if heard.fault is not None or not heard.readings:
-        fault = heard.fault or f"no reading within {METER_WAIT_S:.0f} s"
-        return Check("meter", "fail", fault, "Check the address under meter in config.yaml, and that the device is on.")
+        fault = heard.fault or DeviceUnavailable(f"no reading within {METER_WAIT_S:.0f} s")
+        return Check("meter", "fail", str(fault), _remedy(fault))
     reading = heard.readings[-1]
     latency_ms = round(1000.0 * (reading.latency_s or 0.0))
     words = "import" if reading.power_w >= 0 else "export"
@@ -143,6 +145,15 @@ def check(heard: Heard) -> Check:
         ("pv_w", None if heard.pv_w is None else round(heard.pv_w, 1)),
     )
     return Check("meter", worst, detail, " ".join(steps), values)
+
+
+def _remedy(fault: DeviceError) -> str:
+    match fault:
+        case DeviceAuthError():
+            return "Check the login under meter in config.yaml; the next try is best a minute later."
+        case DeviceDataError():
+            return "Check the type and what else stands under meter in config.yaml: docs/meters.md names every key."
+    return "Check the address under meter in config.yaml, and that the device is on."
 
 
 @dataclass(frozen=True, slots=True)

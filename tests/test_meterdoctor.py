@@ -17,7 +17,7 @@ from app.checks import running
 from app.config import Config
 from app.meterdoctor import TRY, Heard, Sun, check, direction, listen, meters
 from app.meters.base import Emit
-from app.model import DeviceUnavailable, Reading
+from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Reading
 from tests.conftest import Mosquitto
 from tests.virtualtime import in_no_time
 
@@ -31,12 +31,12 @@ class Paced:
 
     name, interval_s = "paced", 1.0
 
-    def __init__(self, every_s: float, fault: str | None = None) -> None:
+    def __init__(self, every_s: float, fault: DeviceError | None = None) -> None:
         self._every_s, self._fault = every_s, fault
 
     async def run(self, emit: Emit) -> None:
         for second in count(1):
-            emit(DeviceUnavailable(self._fault) if self._fault else reading(second // self._every_s, float(second)))
+            emit(self._fault or reading(second // self._every_s, float(second)))
             await asyncio.sleep(1.0)
 
 
@@ -66,9 +66,17 @@ def test_a_value_that_stands_still_tells_no_speed() -> None:
     assert dict(found.values)["interval_s"] is None
 
 
-def test_a_fault_is_told_at_once() -> None:
-    found = check(in_no_time(listen("paced", Paced(1.0, "it is away"))))
-    assert (found.status, found.detail) == ("fail", "it is away")
+@pytest.mark.parametrize(
+    ("fault", "step"),
+    [
+        (DeviceUnavailable("it is away"), "the address under meter"),
+        (DeviceAuthError("it refuses"), "the login under meter"),
+        (DeviceDataError("no power there"), "docs/meters.md"),
+    ],
+)
+def test_a_fault_is_told_at_once_with_what_to_look_at(fault: DeviceError, step: str) -> None:
+    found = check(in_no_time(listen("paced", Paced(1.0, fault))))
+    assert (found.status, found.detail, step in found.next_step) == ("fail", str(fault), True)
 
 
 def test_a_meter_that_says_nothing_is_told() -> None:

@@ -31,6 +31,11 @@ def asked() -> set[str]:
     return {key for preset in presets().values() for key in _keys(preset)}
 
 
+def wanted(preset: dict[str, Any]) -> dict[str, Any]:
+    """What a preset asks for, in order, with the defaults; None: it is to be given."""
+    return {key: preset.get(key) for key in sorted(_keys(preset), key=lambda key: (key != "host", key))}
+
+
 def filled(given: dict[str, Any]) -> dict[str, Any]:
     """A section with what its preset knows; what the section says itself wins. Raises ValueError.
 
@@ -46,17 +51,20 @@ def filled(given: dict[str, Any]) -> dict[str, Any]:
     own = {key: value for key, value in given.items() if key not in keys}
     without = {*ABOUT, PORT, *keys, *own, *(WITH_POWER if any(key in own for key in POWER) else ())}
     known = {key: value for key, value in preset.items() if key not in without}
-    wanted = _keys(known)
-    values = {key: value for key in wanted if isinstance(value := given.get(key, preset.get(key)), str | int)}
-    missing = sorted(wanted - set(values))
+    needed = _keys(known)
+    values = {key: value for key in needed if isinstance(value := given.get(key, preset.get(key)), str | int)}
+    missing = sorted(needed - set(values))
     if missing:
         raise ValueError(f"{name}: {', '.join(missing)} is missing: add it")
     if "host" in values:
         values["host"] = _address(str(values["host"]), preset.get(PORT))
     in_url = {key: quote(str(value), safe=":[]" if key == "host" else "") for key, value in values.items()}
     in_path = {key: _Text(value) for key, value in values.items()}
-    put = {key: _put(value, in_url if key == "url" else in_path) for key, value in known.items()}
-    return {**put, **own, "preset": str(name)}
+
+    def put(key: str, value: Any) -> Any:
+        return _put(value, in_url if key == "url" else in_path if key.endswith(("path", "paths")) else values)
+
+    return {**{key: put(key, value) for key, value in known.items()}, **own, "preset": str(name)}
 
 
 class _Text(str):

@@ -208,6 +208,14 @@ def test_an_id_with_signs_of_a_url_stays_one() -> None:
     assert config("iobroker", id="linkeddevices.0.#1/a b").url.endswith("/getBulk/linkeddevices.0.%231%2Fa%20b")
 
 
+def test_a_key_that_goes_into_a_header_may_hold_any_sign_and_is_not_shown() -> None:
+    shown = config("poweropti", api_key="k'3[y\\")
+    assert shown.headers == {"X-API-KEY": "k'3[y\\"}
+    assert "3[y" not in repr(shown)
+    with pytest.raises(ValidationError, match="a header cannot carry it"):
+        config("poweropti", api_key="k3y\n")
+
+
 def test_a_password_in_the_query_is_shown_nowhere() -> None:
     shown = config("shrdzm")
     assert "a&b" not in repr(shown) + shown.url
