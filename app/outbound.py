@@ -15,9 +15,13 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from app.model import DeviceDataError, DeviceUnavailable
+from app.model import DeviceAuthError, DeviceDataError, DeviceUnavailable
 
 MAX_BODY_BYTES = 65_536
+
+
+class CertificateChanged(DeviceAuthError):  # noqa: N818 - a name that says what happened
+    """The device does not show the certificate that was asked for (`aiohttp.Fingerprint`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,10 @@ async def ask(
             return Answer(response.status, response.headers, body)
     except TimeoutError:
         raise DeviceUnavailable(f"{who} does not answer within {timeout_s:g} s") from None
+    except aiohttp.ServerFingerprintMismatch:
+        raise CertificateChanged(f"{who} shows another certificate than at the first contact") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a name that cannot be looked up
-        raise DeviceUnavailable(f"cannot reach {who}: {_cause(error)}") from None
+        raise DeviceUnavailable(f"cannot reach {who}: {cause(error)}") from None
 
 
 async def dial(
@@ -86,7 +92,7 @@ async def dial(
     except TimeoutError:
         raise DeviceUnavailable(f"{who} does not answer within {timeout_s:g} s") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise DeviceUnavailable(f"cannot reach {who}: {_cause(error)}") from None
+        raise DeviceUnavailable(f"cannot reach {who}: {cause(error)}") from None
 
 
 async def _upgraded(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -109,7 +115,7 @@ async def _body(response: aiohttp.ClientResponse, who: str) -> bytes:
     return bytes(body)
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
     """What the operating system says, where it said something; aiohttp's own words may quote the whole URL."""
     match error:
         case aiohttp.ClientSSLError():

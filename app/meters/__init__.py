@@ -8,11 +8,15 @@ from pydantic import Field
 
 from app.meters.base import Access, Emit, Meter, MeterSection
 from app.meters.correct import Corrected, Correction
+from app.meters.enphase import EnphaseConfig
 from app.meters.http_json import HttpJsonConfig
 from app.meters.mqtt import MqttMeterConfig
 from app.meters.shelly import ShellyConfig
 
-MeterConfig = Annotated[ShellyConfig | HttpJsonConfig | MqttMeterConfig, Field(discriminator="type")]
+MeterConfig = Annotated[
+    ShellyConfig | HttpJsonConfig | MqttMeterConfig | EnphaseConfig,
+    Field(discriminator="type"),
+]
 
 __all__ = ["Access", "Emit", "Meter", "MeterConfig", "build"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.meters import MeterConfig
 from app.meters.base import About, MeterSection, PolledConfig
-from app.meters.presets import presets
+from app.meters.presets import presets, wanted
 
 _HEAD = """\
 # Meters
@@ -44,7 +44,8 @@ def markdown() -> str:
     parts += ["## Products with a preset\n", _PRESETS]
     for name, preset in sorted(presets().items()):
         about = About(**{key: str(preset.get(key, "")) for key in ("products", "example", "speed", "limits")})
-        parts += [*_product(name, about), ""]
+        keys = ", ".join(f"`{key}` ({'needed' if at is None else f'`{at}`'})" for key, at in wanted(preset).items())
+        parts += [*_product(name, about), f"Keys: {keys}.\n"]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -65,7 +66,7 @@ def _keys(section: type[MeterSection], without: set[str]) -> Iterator[str]:
         return
     yield "| key | default | meaning |\n|---|---|---|"
     for name, field in own.items():
-        default = "needed" if field.is_required() else _shown(field.default)
+        default = "needed" if field.is_required() else _shown(field.get_default(call_default_factory=True))
         yield f"| `{name}` | {default} | {field.description or ''} |"
 
 

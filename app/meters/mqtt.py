@@ -14,6 +14,7 @@ from app.broker import Broker, Message
 from app.fields import BrokerConfig, TopicPrefix
 from app.meters.base import About, Access, Emit, Meter, MeterSection
 from app.meters.extract import Extracted, Extraction, extract, quantity
+from app.meters.freshness import DeviceTime
 from app.model import DeviceDataError, DeviceError, DeviceUnavailable, Reading
 from app.outbound import MAX_BODY_BYTES
 
@@ -43,7 +44,7 @@ class MqttMeterConfig(MeterSection, Extraction):
         apart = self.import_topic is not None and self.export_topic is not None
         if (self.topic is None) == (not apart) or (self.topic is not None and (self.import_topic or self.export_topic)):
             raise ValueError("give topic, or import_topic and export_topic together")
-        if apart and (self.import_path is not None or self.phase_paths):
+        if apart and (self.import_path is not None or self.phase_paths or self.time_path is not None):
             raise ValueError("import_topic and export_topic go with path only")
         return self
 
@@ -61,6 +62,7 @@ class MqttMeter:
         self._config, self._broker, self._clock = config, broker, clock
         self._outcomes: asyncio.Queue[Reading | DeviceError] = asyncio.Queue(maxsize=16)
         self._heard = False  # a retained copy at least
+        self._time = DeviceTime()
         self._apart: dict[str, tuple[float, float]] = {}  # by topic: watts, and when
         topics = (config.topic,) if config.topic else (config.import_topic, config.export_topic)
         self._topics = tuple(str(topic) for topic in topics)
@@ -93,7 +95,10 @@ class MqttMeter:
         found, now_s = parse(message.payload, self._config), self._clock()
         utc_s = time.time()
         if len(self._topics) == 1:
-            return Reading(found.power_w, now_s, utc_s, found.phases, found.import_wh, found.export_wh)
+            at_s = now_s if found.stamp_s is None else self._time.moment(found.stamp_s, now_s)
+            if at_s is None:
+                return None
+            return Reading(found.power_w, at_s, utc_s - (now_s - at_s), found.phases, found.import_wh, found.export_wh)
         if found.power_w < 0.0:
             raise DeviceDataError(f"{found.power_w:g} W: import and export that are counted apart are never negative")
         self._apart[message.topic] = found.power_w, now_s
@@ -119,7 +124,7 @@ def parse(payload: bytes, config: MqttMeterConfig) -> Extracted:
         raise DeviceDataError(f"a message of {len(payload)} bytes is not read")
     document = _document(payload)
     if config.path is None and config.import_path is None and not config.phase_paths:
-        return Extracted(quantity(document, "the message", config.unit), (), None, None)
+        return Extracted(quantity(document, "the message", config.unit))
     return extract(document, config)
 
 
