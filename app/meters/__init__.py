@@ -8,11 +8,17 @@ from pydantic import Field
 
 from app.meters.base import Access, Emit, Meter, MeterSection
 from app.meters.correct import Corrected, Correction
+from app.meters.esphome import EspHomeConfig
+from app.meters.home_assistant import HomeAssistantConfig
 from app.meters.http_json import HttpJsonConfig
 from app.meters.mqtt import MqttMeterConfig
 from app.meters.shelly import ShellyConfig
+from app.meters.victron import VictronConfig
 
-MeterConfig = Annotated[ShellyConfig | HttpJsonConfig | MqttMeterConfig, Field(discriminator="type")]
+MeterConfig = Annotated[
+    ShellyConfig | HttpJsonConfig | MqttMeterConfig | HomeAssistantConfig | EspHomeConfig | VictronConfig,
+    Field(discriminator="type"),
+]
 
 __all__ = ["Access", "Emit", "Meter", "MeterConfig", "build"]
 

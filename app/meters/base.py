@@ -19,6 +19,9 @@ from app.model import DeviceAuthError, DeviceDataError, DeviceError, Reading
 from app.outbound import ask, place
 
 MAX_POWER_W = 100_000.0  # beyond any house connection: a unit mix-up or a corrupt value
+AFTER_REFUSAL_S = 60.0  # devices lock out clients that keep trying
+WHEN_BUSY_S = 5.0  # until a device that has had too many requests is asked again, where it does not say
+LONGEST_BUSY_S = 120.0
 Emit = Callable[[Reading | DeviceError], None]
 
 
@@ -97,7 +100,7 @@ async def poll(read: Callable[[], Awaitable[Reading]], interval_s: float, emit: 
             emit(await read())
         except DeviceAuthError as error:
             emit(error)
-            pause = 60.0
+            pause = AFTER_REFUSAL_S
         except DeviceError as error:
             emit(error)
         due = max(due + pause, loop.time() + 0.05)
