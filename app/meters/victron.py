@@ -85,22 +85,16 @@ class VictronMqtt:
         broker.subscribe(f"N/{who}/system/0/Serial", self._met)
         broker.subscribe(f"N/{who}/system/0/Ac/Grid/+/Power", self._take)
         broker.subscribe(f"N/{who}/full_publish_completed", self._completed)
+        broker.on_connect(self._greet)
         broker.on_disconnect(self._lost)
 
     async def run(self, emit: Emit) -> None:
         """Emit whenever the phases have changed or were read again, and that they are not there."""
         told_s = self._clock()
         while True:
-            self._arrived.clear()
+            quiet = await self._quiet()
             await self._keep_alive()
-            try:
-                async with asyncio.timeout(self._config.interval_s):
-                    await self._arrived.wait()
-                await asyncio.sleep(SETTLE_S)
-            except TimeoutError:
-                await self._read(self._grid.names)
-            else:
-                await self._read(self._grid.old(self._clock() - READ_AGAIN_S))
+            await self._read(self._grid.names if quiet else self._grid.old(self._clock() - READ_AGAIN_S))
             now_s = self._clock()
             outcome = self._grid.outcome(now_s)
             if isinstance(outcome, DeviceError):
@@ -110,6 +104,20 @@ class VictronMqtt:
             if outcome is not None:
                 told_s = now_s
                 emit(outcome)
+
+    async def _quiet(self) -> bool:
+        """Wait for something to happen; True: for an interval, nothing has."""
+        try:
+            async with asyncio.timeout(self._config.interval_s):
+                await self._arrived.wait()
+        except TimeoutError:
+            return True
+        await asyncio.sleep(SETTLE_S)
+        self._arrived.clear()
+        return False
+
+    async def _greet(self) -> None:
+        self._arrived.set()
 
     @property
     def _portal(self) -> str | None:
@@ -135,6 +143,7 @@ class VictronMqtt:
     def _met(self, message: Message) -> None:
         if message.payload:  # retained: that it is there is no value
             self._portals[message.topic.split("/")[1]] = None
+            self._arrived.set()
 
     def _take(self, message: Message) -> None:
         parts = message.topic.split("/")

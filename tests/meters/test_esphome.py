@@ -258,21 +258,8 @@ async def test_a_login_that_is_refused_is_not_tried_again_at_once(
 
 
 def test_events_come_in_pieces_of_any_size() -> None:
-    text = b"retry: 30000
-id: 1
-event: ping
-data: {}
-
-"
-    text += b": comment
-
-event: state
-data: a
-data: b
-
-data:c
-
-"
+    text = b"retry: 30000\r\nid: 1\r\nevent: ping\r\ndata: {}\r\n\r\n"
+    text += b": comment\n\nevent: state\ndata: a\ndata: b\n\ndata:c\n\n"
     wanted = [Event("ping", "{}"), Event("state", "a\nb"), Event("message", "c")]
     for size in (1, 2, 7, len(text)):
         events = Events()
