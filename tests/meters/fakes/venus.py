@@ -16,13 +16,17 @@ from tests.conftest import Mosquitto, free_port, until
 
 
 class FakeVenus:
-    """Publishes what changes, while keep-alives come; answers what is asked for. ``gone``: without a grid service."""
+    """Publishes what changes, while keep-alives come; answers what is asked for.
+
+    ``gone``: without a grid service. ``mute``: without answers. ``instead``: what it publishes for every phase.
+    """
 
     def __init__(self, mosquitto: Mosquitto, portal: str = "c0619ab12345") -> None:
         self._mosquitto, self.portal = mosquitto, portal
         self.alive_for_s = 60.0
         self.phases: dict[str, object] = {"L1": None, "L2": None, "L3": None}
         self.gone = self.mute = False
+        self.instead: str | None = None
         self.asked: list[tuple[str, bytes]] = []
         self._alive_until_s = 0.0
         self._client: aiomqtt.Client | None = None
@@ -54,7 +58,7 @@ class FakeVenus:
 
     async def _publish(self, name: str) -> None:
         if not self.gone and not self.mute:
-            await self.send(name, json.dumps({"value": self.phases[name]}))
+            await self.send(name, self.instead or json.dumps({"value": self.phases[name]}))
 
     async def _run(self) -> None:
         while True:

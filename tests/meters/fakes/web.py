@@ -12,11 +12,13 @@ from multidict import CIMultiDict
 
 from tests.conftest import free_port
 
+REFUSALS = {"FORBIDDEN": 403, "NOT_FOUND": 404, "BUSY": 429, "BROKEN": 500}  # by the name of a case of the contract
+HABITS = {"HTML": "page", "DRIP": "drip", "HUGE": "flood", "RESET": "break"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class WebFake:
-    """``refusal``: a status that everything is answered with; ``habit``: "hang", "drip", "page" or "flood" instead."""
+    """``refusal``: a status that everything is answered with; ``habit``: "hang", "drip", "page", "flood" or "break" instead."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -87,6 +89,9 @@ class WebFake:
             await asyncio.sleep(3600)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
+        if self.habit == "break":
+            await response.write(b'{"state": "77')
+            self.drop()
         with suppress(OSError):
             while True:
                 await response.write(b" " if self.habit == "drip" else b" " * 65_536)
