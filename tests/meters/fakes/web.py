@@ -18,7 +18,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class WebFake:
-    """``refusal``: a status that everything is answered with; ``habit``: "hang", "drip", "page", "flood" or "break" instead."""
+    """``refusal``: a status for every request. ``habit``: "hang", "drip", "page", "flood" or "break" instead."""
 
     def __init__(self) -> None:
         self.port = free_port()
