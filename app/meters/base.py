@@ -100,7 +100,7 @@ async def poll(read: Callable[[], Awaitable[Reading]], interval_s: float, emit: 
             emit(await read())
         except DeviceAuthError as error:
             emit(error)
-            pause = AFTER_REFUSAL_S
+            pause = 60.0
         except DeviceError as error:
             emit(error)
         due = max(due + pause, loop.time() + 0.05)
