@@ -23,7 +23,7 @@ from app.fields import Host
 from app.meters.base import About, Access, Emit, Meter, PolledConfig
 from app.meters.esphome_states import PING_S, Heard, document_of, object_id, value_of
 from app.meters.pace import Pace
-from app.meters.push import SILENT, Wanted, keep
+from app.meters.push import SILENT, Closed, Wanted, keep
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Reading
 from app.outbound import Answer, ask, listen
 from app.redact import Redactor, secrets_of
@@ -103,12 +103,14 @@ class EspHome:
         await keep(lambda: self._connect(emit), emit, self._public)
 
     async def _connect(self, emit: Emit) -> None:
-        await self._ask_instead(emit, await self._stream(emit))
+        why = await self._stream(emit)
+        if why is not None:
+            await self._ask_instead(emit, why)
 
     # -- the stream ----------------------------------------------------------------------------------
 
-    async def _stream(self, emit: Emit) -> str:
-        """Follow the stream to its end, which is an error; returns why there is none, where it is refused."""
+    async def _stream(self, emit: Emit) -> str | None:
+        """Follow the stream to its end; returns why there is none, where it is refused."""
         url = f"http://{self._config.host}/events"
         for _ in range(2):
             async with listen(self._session, url, self._config.timeout_s, **self._login()) as response:
@@ -122,6 +124,7 @@ class EspHome:
                     return f"{self.name} answers /events with something else"
                 self._tell_way(asking=False)
                 await self._follow(response, emit)
+                return None
         raise self._refused(401)
 
     async def _follow(self, response: aiohttp.ClientResponse, emit: Emit) -> None:
@@ -144,8 +147,9 @@ class EspHome:
                     heard.alive_s = self._clock()
                     for event in events.feed(chunk):
                         self._take(event, heard, emit)
-        except StopAsyncIteration:
-            raise DeviceUnavailable(f"{self.name} closed the connection") from None
+        except (StopAsyncIteration, aiohttp.ClientError, OSError):
+            if not heard.good:
+                raise Closed(f"{self.name} closed the connection") from None
         except ValueError as error:
             raise DeviceDataError(f"{self.name} sends {error}") from None
         finally:
@@ -168,7 +172,7 @@ class EspHome:
             return
         if power is not None:
             at_s, power_w, phases = power
-            heard.told_s = self._clock()
+            heard.told_s, heard.good = self._clock(), True
             self._pace.add(at_s, at_s)
             emit(Reading(power_w, at_s, time.time() - (self._clock() - at_s), phases))
 

@@ -22,6 +22,7 @@ class Heard:
     def __init__(self, wanted: Wanted, now_s: float) -> None:
         self._wanted = wanted
         self.alive_s = self.told_s = self._since_s = now_s
+        self.good = False  # whether there was a reading
         self._new: dict[str, tuple[float, float]] = {}  # by name: watts, and when; since the last reading
         self._found: set[str] = set()
         self._begun: set[str] = set()  # of which a value came

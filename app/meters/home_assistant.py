@@ -21,7 +21,7 @@ from app.endpoint import HeaderText
 from app.fields import Url
 from app.meters.base import About, Access, Emit, Meter, PolledConfig
 from app.meters.home_assistant_states import SUBSCRIPTION, Entity, Talk, apply, mapping, state_of, value_of
-from app.meters.push import Wanted, keep
+from app.meters.push import Closed, Wanted, keep
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Reading
 from app.outbound import ask, dial, place
 from app.redact import Redactor, secrets_of
@@ -89,6 +89,7 @@ class HomeAssistant:
         self._known: dict[str, Entity] = {}
         self._updated_s: dict[str, tuple[float, float]] = {}  # by entity: its own stamp, and when that was for us
         self._asking = False
+        self._good = False  # whether this connection has brought a reading
 
     async def run(self, emit: Emit) -> None:
         """Emit whenever a value changes, and once per interval that it is still the same."""
@@ -104,6 +105,9 @@ class HomeAssistant:
             await self._log_in(socket)
             self._tell_way(asking=False)
             await self._follow(socket, emit)
+        except Closed:
+            if not self._good:
+                raise
         finally:
             await socket.close()
 
@@ -123,7 +127,7 @@ class HomeAssistant:
         """Take in what it sends until it sends nothing more."""
         subscription = {"id": SUBSCRIPTION, "type": "subscribe_entities", "entity_ids": list(self._wanted.names)}
         await self._send(socket, subscription)
-        self._known = {}
+        self._known, self._good = {}, False
         talk = Talk(self._wanted, self._config.interval_s, self._clock())
         while True:
             now_s = self._clock()
@@ -169,7 +173,7 @@ class HomeAssistant:
         except TimeoutError:
             return None
         if message.type is not aiohttp.WSMsgType.TEXT:
-            raise DeviceUnavailable(f"{self.name} closed the connection")
+            raise Closed(f"{self.name} closed the connection")
         try:
             return mapping(json.loads(message.data), "a message")
         except (ValueError, RecursionError):
@@ -179,7 +183,7 @@ class HomeAssistant:
         try:
             await socket.send_json(message)
         except (aiohttp.ClientError, OSError):
-            raise DeviceUnavailable(f"{self.name} closed the connection") from None
+            raise Closed(f"{self.name} closed the connection") from None
 
     # -- without a WebSocket -------------------------------------------------------------------------
 
@@ -236,6 +240,7 @@ class HomeAssistant:
     def _tell(self, emit: Emit, at_s: float) -> None:
         try:
             emit(self._reading(at_s))
+            self._good = True
         except DeviceError as error:
             emit(type(error)(self._public(str(error))))
 

@@ -176,6 +176,8 @@ class VictronMqtt:
                 f"{self.name}: there are several GX devices at this broker ({', '.join(list(self._portals)[:5])}): "
                 "say which one in meter.portal_id"
             )
+        if self._grid.away is not None:
+            return DeviceDataError(f"{self.name}: {self._grid.away}")
         return DeviceUnavailable(
             f"{self.name} tells no grid power: look whether its grid meter is there, "
             f"and whether {self._portal} is its portal ID"

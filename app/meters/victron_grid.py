@@ -10,6 +10,7 @@ from app.model import DeviceDataError, DeviceError, DeviceUnavailable, Phase, Re
 
 LONGEST_S = 25.0  # a phase that has not come for so long is not believed: it is asked for sooner than that
 LEARN_S = 3.0  # after the first phase: the others are known by then
+AWAY = "the GX device has no grid power: its grid meter is away, or was never set up"
 EDGE_W = 32_767  # of a register; what is beyond is shown as this
 
 
@@ -78,6 +79,12 @@ class Grid:
         power_w = sum(power_w or 0.0 for power_w in powers_w.values())
         return Reading(power_w, newest_s, time.time() - (now_s - newest_s), phases)
 
+    @property
+    def away(self) -> str | None:
+        """What to say where the phases that are needed have none, and were not told since."""
+        told = [self._told[name][0] for name in self.names if name in self._told]
+        return AWAY if told and told.count(None) == len(told) else None
+
     def _known(self, now_s: float) -> bool:
         """Whether it is known which phases there are."""
         if self._given:
@@ -94,7 +101,7 @@ class Grid:
         if wrong:
             return "; ".join(wrong)
         if len(missing) == self._needed:
-            return "the GX device has no grid power: its grid meter is away, or was never set up"
+            return AWAY
         return f"no power on {', '.join(missing)}: the GX device has lost a phase of its grid meter"
 
 

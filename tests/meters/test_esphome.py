@@ -128,6 +128,20 @@ async def test_a_device_that_says_nothing_at_all_is_left_and_found_again(monkeyp
             await heard.reads(7.0)
 
 
+async def test_a_stream_that_breaks_and_is_back_is_no_fault() -> None:
+    fake = FakeEspHome()
+    async with followed(fake, interval_s=30.0) as heard:
+        await until_followed(fake)
+        await fake.publish(GRID, 5.0)
+        await heard.reads(5.0)
+        fake.drop()
+        await until(lambda: fake.asked.count("/events") == 2 and fake.followed)
+        await fake.publish(GRID, 6.0)
+        await fake.publish(GRID, 6.0)
+        await heard.reads(6.0)
+    assert not heard.errors
+
+
 async def test_a_restart_is_outlived() -> None:
     fake = FakeEspHome()
     async with followed(fake) as heard, running(publishing(fake, GRID, 5.0)):

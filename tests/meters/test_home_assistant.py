@@ -83,6 +83,18 @@ async def test_silence_is_torn_down_and_it_comes_back() -> None:
         await heard.reads(6.0)
 
 
+async def test_a_connection_that_breaks_and_is_back_is_no_fault() -> None:
+    fake = FakeHomeAssistant()
+    await fake.set(GRID, "5")
+    async with followed(fake) as heard:
+        await heard.reads(5.0)
+        fake.drop()
+        await until(lambda: fake.asked.count("/api/websocket") == 2)
+        await fake.set(GRID, "6")
+        await heard.reads(6.0)
+    assert not heard.errors
+
+
 async def test_a_restart_is_outlived() -> None:
     fake = FakeHomeAssistant()
     await fake.set(GRID, "5")

@@ -39,7 +39,7 @@ class FakeEspHome(WebFake):
         return bool(self._clients)
 
     async def publish(self, name: str, value: Any, unit: str = "W", decimals: int = 1) -> None:
-        """A sensor has measured."""
+        """A sensor has measured; ...: its event tells nothing."""
         self.sensors[name] = value, unit, decimals
         if not self.mute:
             await self.send("state", json.dumps(self._document(name, everything=False)))
@@ -56,7 +56,8 @@ class FakeEspHome(WebFake):
         shown = isinstance(value, int | float)
         state = f"{value:.{decimals}f}{' ' if unit else ''}{unit}" if shown and value == value else "NA"
         details = {"domain": "sensor", "name": name, "icon": "", "uom": unit} if everything else {}
-        return {**ids, **details, "value": value, "state": state}
+        values = {} if value is ... else {"value": value, "state": state}
+        return {**ids, **details, **values}
 
     def _refused(self, request: web.Request) -> web.StreamResponse | None:
         if self.login is None or request.headers.get("Authorization") == basic_login(*self.login):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -59,7 +58,6 @@ def _rig(name: str, *, websocket: bool) -> Rig:
         fake.websocket = websocket
         async with fake.serve():
             yield _House(fake)
-            await asyncio.sleep(0)
 
     return Rig(name, ("home_assistant",), serve, MISSING)
 

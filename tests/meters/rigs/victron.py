@@ -68,7 +68,7 @@ class _Modbus:
         """Behave so from now on; registers hold whole watts, so they count quarters here."""
         fake = self._fake
         habits = {Case.SILENCE: "hang", Case.RESET: "reset", Case.DRIP: "drip", Case.HUGE: "flood"}
-        fake.habit = habits.get(case, "")
+        before, fake.habit = fake.habit, habits.get(case, "")
         fake.error = {Case.NOT_FOUND: 2, Case.BUSY: 6, Case.BROKEN: 4}.get(case)
         fake.powers = [0, 0, 0] if case is Case.RESTART else [round(4.0 * power_w), 0, 0]
         if case is Case.MISSING:
@@ -77,7 +77,7 @@ class _Modbus:
             await fake.stop()
         else:
             await fake.start()
-        if not fake.habit:
+        if before:
             fake.drop()
 
 
