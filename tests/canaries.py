@@ -29,6 +29,9 @@ def everything(host: str, ports: dict[str, int]) -> dict[str, Any]:
         "mqtt": {"host": at("mqtt"), "username": "app", "password": canary("mqtt")},
         "meter": [
             {"type": "shelly", "host": at("shelly"), "password": canary("shelly")},
+            {"type": "home_assistant", "url": f"http://{at('bearer')}", "token": canary("hass"), "entity": "sensor.p"},
+            {"type": "esphome", "host": at("json"), "username": "u", "password": canary("esphome"), "sensor": "p"},
+            {"type": "victron", "mqtt": {"host": at("json"), "username": "u", "password": canary("venus")}},
             {
                 "type": "http_json", "url": f"http://{at('json')}/meter?api_key={canary('query')}&x=1", "path": "$.p",
                 "username": "u", "password": canary("json"), "headers": {"X-Api-Key": canary("header")},

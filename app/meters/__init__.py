@@ -9,12 +9,21 @@ from pydantic import Field
 from app.meters.base import Access, Emit, Meter, MeterSection
 from app.meters.correct import Corrected, Correction
 from app.meters.enphase import EnphaseConfig
+from app.meters.esphome import EspHomeConfig
+from app.meters.home_assistant import HomeAssistantConfig
 from app.meters.http_json import HttpJsonConfig
 from app.meters.mqtt import MqttMeterConfig
 from app.meters.shelly import ShellyConfig
+from app.meters.victron import VictronConfig
 
 MeterConfig = Annotated[
-    ShellyConfig | HttpJsonConfig | MqttMeterConfig | EnphaseConfig,
+    ShellyConfig
+    | HttpJsonConfig
+    | MqttMeterConfig
+    | HomeAssistantConfig
+    | EspHomeConfig
+    | EnphaseConfig
+    | VictronConfig,
     Field(discriminator="type"),
 ]
 
