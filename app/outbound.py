@@ -105,37 +105,6 @@ async def _upgraded(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandl
     return response
 
 
-async def dial(
-    session: aiohttp.ClientSession, url: str, timeout_s: float, *, who: str = ""
-) -> aiohttp.ClientWebSocketResponse:
-    """Open a WebSocket (``ws://``). Raises `DeviceUnavailable` with a sentence that begins as those of `ask`."""
-    who = who or place(url)
-    # a session of its own, since only middleware can keep aiohttp from following a redirect; the connections are shared
-    passing = aiohttp.ClientSession(
-        connector=session.connector,
-        connector_owner=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        middlewares=(_upgraded,),
-    )
-    try:
-        async with passing, asyncio.timeout(timeout_s):
-            closing = aiohttp.ClientWSTimeout(ws_close=0.2)
-            return await passing.ws_connect(url, timeout=closing, max_msg_size=MAX_BODY_BYTES)
-    except TimeoutError:
-        raise DeviceUnavailable(f"{who} does not answer within {timeout_s:g} s") from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise DeviceUnavailable(f"cannot reach {who}: {_cause(error)}") from None
-
-
-async def _upgraded(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Whatever the answer is, it is the last one."""
-    response = await handler(request)
-    if response.status != 101:
-        response.close()
-        raise aiohttp.WSServerHandshakeError(response.request_info, (), status=response.status)
-    return response
-
-
 @asynccontextmanager
 async def listen(
     session: aiohttp.ClientSession,
@@ -164,7 +133,7 @@ async def listen(
             raise DeviceUnavailable(f"{who} does not answer within {timeout_s:g} s") from None
         yield response
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise DeviceUnavailable(f"cannot reach {who}: {_cause(error)}") from None
+        raise DeviceUnavailable(f"cannot reach {who}: {cause(error)}") from None
     finally:
         if response is not None:
             response.close()
