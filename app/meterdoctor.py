@@ -98,9 +98,8 @@ async def meters(config: Config) -> list[Check]:
         sun = Sun(config, near)
         async with running(*(broker.run() for broker in (own, *brokers.others))):
             heard = [await listen(kind, driver) for kind, driver in drivers]
-            if (
-                len(heard) == 1 and heard[0].fault is None and near.connected
-            ):  # of several, each may see a part of the house only
+            alone = len(heard) == 1 and heard[0].fault is None  # of several, each may see a part of the house only
+            if alone and near.connected:
                 await until(lambda: sun.power_w is not None, SUN_WAIT_S)
                 heard[0].pv_w = sun.power_w
     return [check(one) for one in heard]
@@ -198,7 +197,7 @@ def direction(power_w: float, pv_w: float | None) -> Finding:
         return Finding(
             "warn",
             f"while {sun}",
-            "It shows more export than there is: set invert: true, unless a battery or another generator feeds in.",
+            "It shows more export than there is: turn it round with invert, unless something else feeds in as well.",
         )
     if pv_w <= NOTHING_W and power_w > SURE_W:
         return Finding("ok", f"while {sun}: it counts the right way round")

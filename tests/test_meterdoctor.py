@@ -117,7 +117,7 @@ def test_which_way_round_it_counts_as_far_as_that_can_be_known(
     found = direction(power_w, pv_w)
     assert found.status == status
     assert text in found.detail
-    assert ("invert: true, unless" in found.next_step) == (status == "warn")
+    assert ("turn it round" in found.next_step) == (status == "warn")
     assert (found.next_step == "") == ("right way" in found.detail)
 
 
