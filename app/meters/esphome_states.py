@@ -12,6 +12,7 @@ from app.meters.push import Wanted, in_watts
 from app.model import DeviceDataError, DeviceError, DeviceUnavailable
 
 PING_S = 10.0  # the device sends one so often, whatever its sensors do
+LISTED_S = 2.5  # after the beginning of a stream, it has told all that it has
 SHOWN = 6  # names of sensors in a sentence
 _STATE = re.compile(r"^\s*[+-]?[\d.]+(?:[eE][+-]?\d+)?\s*(.*?)\s*$")
 
@@ -22,6 +23,7 @@ class Heard:
     def __init__(self, wanted: Wanted, now_s: float) -> None:
         self._wanted = wanted
         self.alive_s = self.told_s = self._since_s = now_s
+        self._told = False  # anything of any of its sensors
         self.good = False  # whether there was a reading
         self._new: dict[str, tuple[float, float]] = {}  # by name: watts, and when; since the last reading
         self._found: set[str] = set()
@@ -30,6 +32,7 @@ class Heard:
 
     def find(self, document: Mapping[str, Any]) -> str | None:
         """Which of the wanted sensors an event is of."""
+        self._told = True
         told = str(document.get("name_id") or document.get("id") or "")
         domain, own = told[:6], told[7:]
         if domain != "sensor" or told[6:7] not in ("-", "/"):
@@ -62,7 +65,7 @@ class Heard:
     def silence(self, who: str, now_s: float) -> DeviceError:
         """What to say where nothing comes."""
         unknown = [name for name in self._wanted.names if name not in self._found]
-        if unknown and now_s - self._since_s > PING_S:
+        if unknown and self._told and now_s - self._since_s > LISTED_S:
             others = f"; it has {', '.join(self._others)}" if self._others else ", and no other power sensor"
             return DeviceDataError(f"{who} has no sensor {', '.join(unknown)}{others}: check meter.sensor")
         missing = [name for name in self._wanted.names if name not in self._new]

@@ -21,7 +21,7 @@ from app.endpoint import HeaderText
 from app.fields import Url
 from app.meters.base import About, Access, Emit, Meter, PolledConfig
 from app.meters.home_assistant_states import SUBSCRIPTION, Entity, Talk, apply, mapping, state_of, value_of
-from app.meters.push import Closed, Wanted, keep
+from app.meters.push import SILENT, Closed, Wanted, keep
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Reading
 from app.outbound import ask, dial, place
 from app.redact import Redactor, secrets_of
@@ -88,7 +88,7 @@ class HomeAssistant:
         self._public = Redactor(secrets_of(config))
         self._known: dict[str, Entity] = {}
         self._updated_s: dict[str, tuple[float, float]] = {}  # by entity: its own stamp, and when that was for us
-        self._asking = False
+        self._asking, self._asked_s = False, -math.inf
         self._good = False  # whether this connection has brought a reading
 
     async def run(self, emit: Emit) -> None:
@@ -96,6 +96,7 @@ class HomeAssistant:
         await keep(lambda: self._connect(emit), emit, self._public)
 
     async def _connect(self, emit: Emit) -> None:
+        self._good = False
         try:
             socket = await dial(self._session, f"{self._config.url}/api/websocket", self._config.timeout_s)
         except DeviceUnavailable as why:
@@ -127,7 +128,7 @@ class HomeAssistant:
         """Take in what it sends until it sends nothing more."""
         subscription = {"id": SUBSCRIPTION, "type": "subscribe_entities", "entity_ids": list(self._wanted.names)}
         await self._send(socket, subscription)
-        self._known, self._good = {}, False
+        self._known = {}
         talk = Talk(self._wanted, self._config.interval_s, self._clock())
         while True:
             now_s = self._clock()
@@ -147,13 +148,16 @@ class HomeAssistant:
     def _take(self, message: Mapping[str, Any], talk: Talk) -> None:
         match message.get("type"):
             case "event" if message.get("id") == SUBSCRIPTION:
-                before, self._known = self._known, apply(self._known, message.get("event"))
+                before, after = self._known, apply(self._known, message.get("event"))
+                self._known = {name: after[name] for name in self._wanted.names if name in after}
                 self._note(live=talk.told)
                 talk.changed(before, self._known)
             case "result" if message.get("success") is not True:
                 error = message.get("error")
                 said = error.get("message") if isinstance(error, dict) else error
-                raise DeviceDataError(f"{self.name} refuses to tell of {self._config.entity}: {str(said)[:80]}")
+                raise DeviceDataError(
+                    f"{self.name} refuses to tell of {', '.join(self._wanted.names)}: {str(said)[:80]}"
+                )
             case "pong":
                 if not talk.told:  # it answers in order
                     raise DeviceDataError(f"{self.name} does not tell the entities that were asked for")
@@ -205,8 +209,9 @@ class HomeAssistant:
         try:
             found = {name: await self._state(name) for name in self._wanted.names}
             self._known = {name: entity for name, entity in found.items() if entity is not None}
-            self._note(live=False)
             now_s = self._clock()
+            self._note(live=now_s - self._asked_s < SILENT * self._config.interval_s)
+            self._asked_s = now_s
             return self._reading(now_s, now_s - started_s)
         except DeviceError as error:  # it may quote what the server says, and the server knows our token
             error.args = (self._public(str(error)),)
@@ -249,7 +254,7 @@ class HomeAssistant:
         for name in self._wanted.names if self._config.max_age_s is not None else ():
             age_s = at_s - self._updated_s.get(name, (0.0, -math.inf))[1]
             if age_s > (self._config.max_age_s or 0.0):
-                raise DeviceUnavailable(
+                raise DeviceDataError(
                     f"{name} has been the same for {age_s:.0f} s, longer than max_age_s: look at its device"
                 )
         power_w, phases = self._wanted.power(values_w)

@@ -29,6 +29,7 @@ SETTLE_S = 0.1  # the phases of one instant come in messages of their own, one r
 READ_AGAIN_S = 10.0  # a phase that has not changed for so long is asked for beside the others
 FIRST_REGISTER, UNIT, PORT = 820, 100, 502
 ZEROS_IN_A_ROW = 3
+MANY = 5  # devices at one broker: more are not told apart
 
 
 class VictronConfig(PolledConfig):
@@ -41,8 +42,7 @@ class VictronConfig(PolledConfig):
         limits=(
             "MQTT, or Modbus TCP for transport: modbus, is switched on under Settings, Services (or Integrations); "
             "MQTT without TLS, at port 1883. Modbus shows whole watts, and a phase that is lost as 0 W: "
-            "MQTT is the better one. A GX device that shows the house of an other meter than the grid's is no grid "
-            "meter"
+            "MQTT is the better one"
         ),
     )
 
@@ -142,14 +142,18 @@ class VictronMqtt:
 
     def _met(self, message: Message) -> None:
         if message.payload:  # retained: that it is there is no value
-            self._portals[message.topic.split("/")[1]] = None
+            self._add(message.topic)
             self._arrived.set()
+
+    def _add(self, topic: str) -> None:
+        if len(self._portals) < MANY:
+            self._portals[topic.split("/")[1]] = None
 
     def _take(self, message: Message) -> None:
         parts = message.topic.split("/")
         if message.retain:
             return
-        self._portals[parts[1]] = None
+        self._add(message.topic)
         if parts[1] == self._portal and self._grid.take(parts[-2], message.payload, self._clock()):
             self._arrived.set()
 
@@ -173,7 +177,7 @@ class VictronMqtt:
             )
         if self._portal is None:
             return DeviceDataError(
-                f"{self.name}: there are several GX devices at this broker ({', '.join(list(self._portals)[:5])}): "
+                f"{self.name}: there are several GX devices at this broker ({', '.join(self._portals)}): "
                 "say which one in meter.portal_id"
             )
         if self._grid.away is not None:

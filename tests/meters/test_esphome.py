@@ -183,7 +183,7 @@ async def test_what_is_no_power_is_told_and_never_0(value: Any, unit: str, text:
 
 
 async def test_a_sensor_that_is_not_there_is_missed_and_the_others_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.meters.esphome_states.PING_S", 1.0)
+    monkeypatch.setattr("app.meters.esphome_states.LISTED_S", 1.0)
     fake = FakeEspHome()
     await fake.publish("Power total", 5.0)
     await fake.publish("Voltage", 230.0, "V")

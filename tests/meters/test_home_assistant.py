@@ -237,7 +237,7 @@ async def test_what_is_too_old_is_not_believed_where_that_is_asked_for() -> None
     await fake.set(GRID, "5", at_s=time.time() - 500.0)
     async with followed(fake, max_age_s=60.0) as heard:
         error = await heard.says(f"{GRID} has been the same for 5")
-        assert isinstance(error, DeviceUnavailable)
+        assert isinstance(error, DeviceDataError)
         await fake.set(GRID, "6", at_s=time.time() - 300.0)  # its clock is wrong, and goes on all the same
         await heard.reads(6.0)
 
@@ -306,7 +306,7 @@ async def test_asking_knows_ages_too() -> None:
     await fake.set(GRID, "5", at_s=time.time() - 500.0)
     async with followed(fake, max_age_s=60.0) as heard:
         await heard.says("has been the same for 5")
-        await fake.set(GRID, "6")
+        await fake.set(GRID, "6", at_s=time.time() - 300.0)  # its clock is wrong, and goes on all the same
         await heard.reads(6.0)
 
 
@@ -323,6 +323,17 @@ def test_a_diff_keeps_what_it_does_not_tell() -> None:
     assert apply(known, {"c": {GRID: {"-": {"a": ["unit_of_measurement"]}}}}) == {GRID: Entity("6", "", 12.0)}
     assert apply(known, {"r": [GRID]}) == {}
     assert known == {GRID: Entity("6", "W", 12.0)}
+
+
+async def test_a_server_that_closes_at_the_login_is_told_each_time() -> None:
+    fake = FakeHomeAssistant()
+    await fake.set(GRID, "5")
+    async with followed(fake) as heard:
+        await heard.reads(5.0)
+        fake.closing = True
+        fake.drop()
+        await until(lambda: len(heard.errors) >= 2)
+        assert all("closed the connection" in str(error) for error in heard.errors)
 
 
 def test_a_pair_waits_for_its_other_half_only_where_that_matters() -> None:

@@ -25,6 +25,7 @@ class FakeHomeAssistant(WebFake):
         self.token = TOKEN
         self.mute = False
         self.websocket = True
+        self.closing = False  # before the login
         self.commands: list[dict[str, Any]] = []
         self.states: dict[str, dict[str, Any]] = {}
         self._subscribers: dict[web.WebSocketResponse, tuple[int, set[str]]] = {}
@@ -90,6 +91,9 @@ class FakeHomeAssistant(WebFake):
             return web.Response(status=400)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
+        if self.closing:
+            await socket.close()
+            return socket
         await socket.send_json({"type": "auth_required", "ha_version": "2026.11.1"})
         try:
             if await self._admitted(socket):

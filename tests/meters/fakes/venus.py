@@ -144,7 +144,8 @@ class FakeModbus:
         if self.error is not None:
             writer.write(struct.pack(">HHHBBB", number, 0, 3, unit, function | 0x80, self.error))
             return
-        values = struct.pack(f">{count}h", *self.powers[:count])
+        shown = self.powers[:count]
+        values = struct.pack(f">{len(shown)}h", *shown)
         answer = struct.pack(">HHHBBB", number, 0, 3 + len(values), unit, function, len(values)) + values
         if self.habit == "reset":
             writer.write(answer[:-3])
