@@ -35,7 +35,7 @@ simulate: $(DEV) ## the control law beside those of others, in simulated houses 
 	@$(VENV)/bin/python -m app simulate $(ARGS)
 
 test: $(DEV) $(if $(shell command -v npm 2>/dev/null),$(NODE)) ## every test that this machine can run; skipped ones say what is missing (ARGS="tests/control -x")
-	$(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	$(VENV)/bin/python -m pytest -n $(JOBS) --dist load --maxschedchunk 4 $(ARGS)
 
 lint: $(DEV) ## style, format, types, dashboards
 	$(VENV)/bin/ruff check .

@@ -30,6 +30,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those with real processes first: they take longest, and mostly wait."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
 PATIENCE = 3.0  # tests run side by side on whatever machine: how long something takes is measured by bench and faults
 
 
@@ -156,7 +161,7 @@ async def browser() -> AsyncIterator[Browser]:
     if not Path(CHROMIUM).exists():
         pytest.skip("needs a real browser: apt install chromium")
     async with async_playwright() as playwright:
-        expect.set_options(timeout=15_000)  # milliseconds
+        expect.set_options(timeout=20_000)  # milliseconds
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
         yield browser
         await browser.close()

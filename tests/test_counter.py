@@ -6,7 +6,7 @@ import math
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.counter import SETTLE_S, Counter, Mark
@@ -111,6 +111,7 @@ def test_rounding_is_no_reset() -> None:
 steps = st.lists(st.tuples(st.floats(1.0, 7200.0), st.floats(0.0, 1.0), st.booleans()), min_size=1, max_size=40)
 
 
+@settings(deadline=None)
 @given(steps)
 def test_the_sum_does_not_depend_on_how_often_it_is_looked_at(steps: list[tuple[float, float, bool]]) -> None:
     """Each step takes a while, grows by a share of what is possible, and is seen or not; the last one always is."""
@@ -125,6 +126,7 @@ def test_the_sum_does_not_depend_on_how_often_it_is_looked_at(steps: list[tuple[
     assert device.begun == 0
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -148,6 +150,7 @@ def test_whatever_it_shows_it_never_counts_what_the_time_does_not_give(
     assert before_wh <= MOST_W * (passed_s + 1e6 * len(seen) + 120.0 * len(seen)) / 3600.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(1.0, 3600.0), st.floats(0.0, 1.0), st.sampled_from(["", "zero", "high"]))))
 def test_nothing_is_counted_twice_whatever_glitches(steps: list[tuple[float, float, str]]) -> None:
     device, value_wh = Device(Mark(5000.0, UTC_S)), 5000.0

@@ -48,12 +48,14 @@ async def holder(mosquitto: Mosquitto, *serials: str) -> AsyncIterator[tuple[asy
 
 @asynccontextmanager
 async def deadman_at(mosquitto: Mosquitto) -> AsyncIterator[tuple[Broker, DeadMan]]:
-    """One of our own, running."""
+    """One of our own, running; where the tests around it take all of the machine's time, that is no death."""
     broker = Broker(Address(mosquitto.host, mosquitto.port), "main", heartbeat_topic="beat")
     deadman = DeadMan(broker, "home", message)
-    async with running(broker.run()), running(deadman.run()):
-        await until(lambda: broker.connected)
-        yield broker, deadman
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.deadman.KEEPALIVE_S", 30)
+        async with running(broker.run()), running(deadman.run()):
+            await until(lambda: broker.connected)
+            yield broker, deadman
 
 
 async def test_a_killed_process_lowers_every_inverter_within_a_second(mosquitto: Mosquitto) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.counter import Mark
@@ -235,6 +235,7 @@ class TestInverters:
         assert site.energy.kept().inverters == kept.inverters | {"1": KeptCounter(Mark(500_000.0, UTC_S + 1.0))}
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.floats(0.1, 20.0), st.floats(-5000.0, 5000.0) | st.none(), st.floats(0.0, 1.0), st.booleans()),

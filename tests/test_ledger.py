@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.kept import Kept
@@ -472,6 +472,7 @@ def file(folder: Path) -> Kept[KeptLedger]:
     return Kept(folder / "ledger.json", KeptLedger, KeptLedger(), "ledger")
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page
 
 from app.api.http import HttpServer
 from app.api.links import State, toggle_url
@@ -143,7 +143,6 @@ async def visit(browser: Browser, archive: FakeArchive) -> AsyncIterator[Visit]:
         chosen: dict[str, Any] = {"locale": "en-AU", "timezone_id": "UTC", "has_touch": width < 500} | options
         page = await browser.new_page(viewport={"width": width, "height": 844}, **chosen)
         page.set_default_timeout(PATIENCE_MS)
-        expect.set_options(timeout=PATIENCE_MS)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
