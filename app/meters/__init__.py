@@ -8,11 +8,17 @@ from pydantic import Field
 
 from app.meters.base import Access, Emit, Meter, MeterSection
 from app.meters.correct import Corrected, Correction
+from app.meters.dsmr import DsmrConfig
 from app.meters.http_json import HttpJsonConfig
+from app.meters.modbus import ModbusConfig
 from app.meters.mqtt import MqttMeterConfig
 from app.meters.shelly import ShellyConfig
+from app.meters.tibber import TibberConfig
 
-MeterConfig = Annotated[ShellyConfig | HttpJsonConfig | MqttMeterConfig, Field(discriminator="type")]
+MeterConfig = Annotated[
+    ShellyConfig | HttpJsonConfig | MqttMeterConfig | TibberConfig | DsmrConfig | ModbusConfig,
+    Field(discriminator="type"),
+]
 
 __all__ = ["Access", "Emit", "Meter", "MeterConfig", "build"]
 
