@@ -34,6 +34,7 @@ def everything(host: str, ports: dict[str, int]) -> dict[str, Any]:
                 "username": "u", "password": canary("json"), "headers": {"X-Api-Key": canary("header")},
             },
             {"type": "http_json", "url": f"http://{at('bearer')}/", "path": "$.p", "bearer_token": canary("bearer")},
+            {"type": "tibber", "host": at("json"), "password": canary("pulse")},
         ],
         "inverters": [{"serial": "116180400000", "max_watt": 1500}],
         "price": {"type": "amber", "token": canary("amber"), "base_url": f"http://{at('amber')}/v1"},

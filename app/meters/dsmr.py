@@ -130,6 +130,7 @@ class Dsmr:
             async with asyncio.timeout(max(0.0, heard_s + patience_s - self._clock())):
                 chunk = await reader.read(4096)
         except TimeoutError:
+            self._gap_s = None  # it may have been that of a burst
             seen = f": {broken} with a wrong checksum" if broken else ""
             raise DeviceUnavailable(f"{self.name}: no whole telegram for {patience_s:.0f} s{seen}") from None
         except OSError as error:

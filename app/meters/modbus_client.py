@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from typing import Any, Literal
 
 from app.fields import host_and_port
@@ -51,10 +50,16 @@ class ModbusClient:
         """So many registers: holding ones (function 3) or input ones (4). Raises `DeviceError`."""
         async with self._lock:
             try:
-                return await self._read(function, address, count, unit)
-            except DeviceUnavailable:
+                answer = await self._answer(function, address, count, unit)
+            except BaseException:  # also when whoever asked has given up
                 self.close()
                 raise
+        if answer.isError():
+            known = _REFUSALS.get(answer.exception_code)
+            kind, text = known or (DeviceDataError, f"refuses the request (Modbus exception {answer.exception_code})")
+            told = text.format(function=function, address=address, count=count, unit=unit)
+            raise kind(f"{self._who} {told}")
+        return list(answer.registers)
 
     def close(self) -> None:
         """Close the connection; the next request makes a new one."""
@@ -62,36 +67,26 @@ class ModbusClient:
             self._client.close()
             self._client = None
 
-    async def _read(self, function: int, address: int, count: int, unit: int) -> list[int]:
+    async def _answer(self, function: int, address: int, count: int, unit: int) -> Any:
+        """The answer to one request, or its refusal. Raises `DeviceUnavailable`."""
         client = await self._connected()
         ask = {3: client.read_holding_registers, 4: client.read_input_registers}[function]
-        answer = await self._answer(ask(address, count=count, device_id=unit), unit)
-        if answer.isError():
-            known = _REFUSALS.get(answer.exception_code)
-            kind, text = known or (DeviceDataError, f"refuses the request (Modbus exception {answer.exception_code})")
-            told = text.format(function=function, address=address, count=count, unit=unit)
-            raise kind(f"{self._who} {told}")
-        registers: list[int] = list(answer.registers)
-        if answer.function_code != function or len(registers) != count:
-            raise DeviceUnavailable(f"{self._who} answers another request than this one")
-        return registers
-
-    async def _answer(self, request: Coroutine[Any, Any, Any], unit: int) -> Any:
-        from pymodbus.exceptions import ModbusException  # noqa: PLC0415
-
-        self._request = task = asyncio.ensure_future(request)
+        self._request = task = asyncio.ensure_future(ask(address, count=count, device_id=unit))
         try:
             await asyncio.wait({task}, timeout=2.0 * self._timeout_s)  # pymodbus has a time-out of its own
         finally:
             late = task.cancel()
         if not late and task.cancelled():
             raise DeviceUnavailable(f"{self._who} has closed the connection, with no answer")
-        if late or isinstance(task.exception(), ModbusException | OSError):
+        if late or isinstance(task.exception(), _failures()):
             raise DeviceUnavailable(
                 f"{self._who} takes the connection and does not answer within {self._timeout_s:g} s: "
                 f"check unit ({unit}) and framing ({self._framing})"
             )
-        return task.result()
+        answer = task.result()
+        if not answer.isError() and (answer.function_code != function or len(answer.registers) != count):
+            raise DeviceUnavailable(f"{self._who} answers another request than this one")
+        return answer
 
     def _changed(self, connected: bool) -> None:
         """Pymodbus would wait for an answer that can come no more."""
@@ -119,8 +114,19 @@ class ModbusClient:
             reconnect_delay=0,
             trace_connect=self._changed,
         )
-        if not await self._client.connect():
+        try:
+            connected = await self._client.connect()
+        except UnicodeError:  # a name that cannot be one
+            connected = False
+        if not connected:
             raise DeviceUnavailable(
                 f"{self._who} cannot be reached: check the address and the port, and whether Modbus TCP is switched on"
             )
         return self._client
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What pymodbus raises where no answer comes."""
+    from pymodbus.exceptions import ModbusException  # noqa: PLC0415
+
+    return (ModbusException, OSError)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import aiohttp
-from pydantic import Field, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from app.endpoint import basic_login
 from app.fields import Host
@@ -26,6 +26,7 @@ SHORTEST_S = 2.0  # the web server of the bridge breaks down when it is asked mo
 LONGEST_PAUSE_S = 15.0
 PATIENCE_S = 10.0  # without a whole telegram, until it is told: a few of them are lost on the way as a rule
 REPEATED_S = 15.0  # the same telegram, until it is told that the bridge has no newer one
+Number = Annotated[str, StringConstraints(pattern=r"^\d{1,3}\.\d{1,3}\.\d{1,3}$")]
 SML = b"\x1b\x1b\x1b\x1b"
 
 
@@ -49,7 +50,7 @@ class TibberConfig(PolledConfig):
     password: str = Field(repr=False, description="the code that stands on the bridge")
     interval_s: float = Field(2.0, le=60, description="seconds between two requests; no less than 2")
     timeout_s: float = Field(2.0, gt=0, le=10, description="give up on one request after this many seconds")
-    power_registers: tuple[str, ...] = Field(
+    power_registers: tuple[Number, ...] = Field(
         (), max_length=6, description="OBIS numbers that are summed, where the meter shows no 16.7.0: [1.7.0]"
     )
     dzg_fix: bool = Field(

@@ -158,6 +158,14 @@ async def test_a_slow_meter_is_no_silent_one(place: Dongle, monkeypatch: pytest.
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_a_burst_does_not_make_a_slow_meter_a_silent_one_for_ever(place: Dongle) -> None:
+    async with tried(place, interval_s=0.2) as meter:
+        await meter.send(household(5.0, 1) + household(6.0, 2))
+        await until(lambda: meter.powers_w == [6.0])
+        await meter.says("no whole telegram for 1 s")
+        assert meter.meter._gap_s is None, "it is given the time of the beginning again"
+
+
 async def test_a_dongle_that_goes_and_comes_and_one_that_serves_another(place: Dongle) -> None:
     async with tried(place) as meter:
         await meter.shows(5.0)
