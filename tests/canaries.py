@@ -40,6 +40,7 @@ def everything(host: str, ports: dict[str, int]) -> dict[str, Any]:
             {"type": "tasmota", "host": at("json"), "id": "SML.Power", "password": canary("asked")},
             {"type": "http_json", "preset": "poweropti", "host": at("json"), "api_key": canary("apikey")},
             {"type": "enphase", "host": at("bearer"), "password": canary("digest")},
+            {"type": "tibber", "host": at("json"), "password": canary("pulse")},
         ],
         "inverters": [{"serial": "116180400000", "max_watt": 1500}],
         "price": {"type": "amber", "token": canary("amber"), "base_url": f"http://{at('amber')}/v1"},

@@ -25,6 +25,7 @@ PURE += [f"meters/shelly/{name}.py" for name in ("digest", "parse", "uptime")]
 PURE += ["prices/board.py", "jsonpath.py", "ledger.py", "potential.py"]
 PURE += ["telemetry/segment.py", "telemetry/answers.py", "telemetry/troubles.py"]
 PURE += ["counter.py", "energy.py", "localtime.py", "telemetry/tables.py", "telemetry/csvfile.py"]
+PURE += ["meters/obis.py", "meters/sml.py"]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},
@@ -35,6 +36,8 @@ HOMES = {
     "yaml": {"yamlfile.py"},
     "amqtt": {"simulator/broker.py"},
     "matplotlib": {"simulator/plot.py"},
+    "pymodbus": {"meters/modbus_client.py"},
+    "smllib": {"meters/sml.py"},
     "aiomqtt": {"broker.py", "mqttconnection.py", "simulator/opendtu.py"},
 }
 ABOVE = {"app.runtime": {"cli.py", "demo.py"}, "app.cli": {"__main__.py"}, "app.demo": {"cli.py"}}

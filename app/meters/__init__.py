@@ -8,12 +8,15 @@ from pydantic import Field
 
 from app.meters.base import Access, Emit, Meter, MeterSection
 from app.meters.correct import Corrected, Correction
+from app.meters.dsmr import DsmrConfig
 from app.meters.enphase import EnphaseConfig
 from app.meters.esphome import EspHomeConfig
 from app.meters.home_assistant import HomeAssistantConfig
 from app.meters.http_json import HttpJsonConfig
+from app.meters.modbus import ModbusConfig
 from app.meters.mqtt import MqttMeterConfig
 from app.meters.shelly import ShellyConfig
+from app.meters.tibber import TibberConfig
 from app.meters.victron import VictronConfig
 
 MeterConfig = Annotated[
@@ -22,8 +25,11 @@ MeterConfig = Annotated[
     | MqttMeterConfig
     | HomeAssistantConfig
     | EspHomeConfig
+    | TibberConfig
     | EnphaseConfig
-    | VictronConfig,
+    | VictronConfig
+    | ModbusConfig
+    | DsmrConfig,
     Field(discriminator="type"),
 ]
 

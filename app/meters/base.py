@@ -145,7 +145,12 @@ def when_new(emit: Emit, interval_s: float) -> Emit:
     return maybe
 
 
-async def get_json(
+async def get_json(session: aiohttp.ClientSession, url: str, timeout_s: float, **request: Any) -> Any:
+    """GET a small JSON document; keywords and failures are those of `get_body`."""
+    return _loads(place(url), await get_body(session, url, timeout_s, **request))
+
+
+async def get_body(
     session: aiohttp.ClientSession,
     url: str,
     timeout_s: float,
@@ -153,20 +158,25 @@ async def get_json(
     connect_s: float = 1.0,
     login: str = "username and password",
     **request: Any,
-) -> Any:
-    """GET a small JSON document, with every failure as a `DeviceError` that names the URL, without its query.
+) -> bytes:
+    """GET a small document, with every failure as a `DeviceError` that names the URL, without its query.
 
     ``login``: what to check where it is refused.
     """
     answer = await ask(session, url, timeout_s, connect_s=min(connect_s, timeout_s), **request)
-    return document(answer, place(url), login)
+    return body_of(answer, place(url), login)
 
 
-def document(answer: Answer, who: str, login: str = "username and password") -> Any:
-    """The JSON of an answer. Raises `DeviceError` naming ``who``, and ``login`` where that is refused."""
+def body_of(answer: Answer, who: str, login: str = "username and password") -> bytes:
+    """The document in an answer. Raises `DeviceError` naming ``who``, and ``login`` where that is refused."""
     if answer.status != 200:
         raise _refused(answer, who, login)
-    return _loads(who, answer.body)
+    return answer.body
+
+
+def document(answer: Answer, who: str) -> Any:
+    """The JSON of an answer. Raises `DeviceError` naming ``who``."""
+    return _loads(who, body_of(answer, who))
 
 
 def _refused(answer: Answer, who: str, login: str) -> DeviceError:

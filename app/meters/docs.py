@@ -7,6 +7,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
+from app.fields import BrokerConfig, Section
 from app.meters import MeterConfig
 from app.meters.base import About, MeterSection, PolledConfig
 from app.meters.presets import presets, wanted
@@ -41,6 +42,8 @@ def markdown() -> str:
         types = typing.get_args(section.model_fields["type"].annotation)
         parts += _product(types[0], section.about)
         parts += [*_keys(section, common | {"type"}), ""]
+        for part in _parts(section):
+            parts += [f"A {part.__name__.lower()}:\n", *_keys(part, set()), ""]
     parts += ["## Products with a preset\n", _PRESETS]
     for name, preset in sorted(presets().items()):
         about = About(**{key: str(preset.get(key, "")) for key in ("products", "example", "speed", "limits")})
@@ -60,7 +63,22 @@ def _product(name: str, about: About) -> Iterator[str]:
     yield "```yaml\nmeter:\n" + "\n".join(f"  {line}" for line in about.example.strip().splitlines()) + "\n```\n"
 
 
-def _keys(section: type[MeterSection], without: set[str]) -> Iterator[str]:
+def _parts(section: type[Section]) -> list[type[Section]]:
+    """What some of its keys consist of, but for a broker, which is the same everywhere."""
+    found: dict[type[Section], None] = {}
+
+    def search(annotation: Any) -> None:
+        if isinstance(annotation, type) and issubclass(annotation, Section) and annotation is not BrokerConfig:
+            found[annotation] = None
+        for inner in typing.get_args(annotation):
+            search(inner)
+
+    for field in section.model_fields.values():
+        search(field.annotation)
+    return list(found)
+
+
+def _keys(section: type[Section], without: set[str]) -> Iterator[str]:
     own = {name: field for name, field in section.model_fields.items() if name not in without}
     if not own:
         return

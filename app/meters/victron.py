@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from app.broker import Broker, Message
 from app.fields import BrokerConfig, Host
-from app.meters.base import About, Access, Emit, Meter, PolledConfig
-from app.meters.push import SILENT, keep
+from app.meters.base import About, Access, Emit, Meter, PolledConfig, poll
+from app.meters.modbus_client import ModbusClient
+from app.meters.push import LONGEST_PAUSE_S, SILENT
 from app.meters.victron_grid import Grid, registers
 from app.model import DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
-from app.redact import Redactor
 
 KEEPALIVE_S = 30.0  # the device stops publishing 60 s after the last one
 SETTLE_S = 0.1  # the phases of one instant come in messages of their own, one right after the other
 READ_AGAIN_S = 10.0  # a phase that has not changed for so long is asked for beside the others
-FIRST_REGISTER, UNIT, PORT = 820, 100, 502
+FIRST_REGISTER, UNIT = 820, 100
 ZEROS_IN_A_ROW = 3
 MANY = 5  # devices at one broker: more are not told apart
 
@@ -192,52 +191,23 @@ class VictronModbus:
     """Asks one device for its registers, over a connection that stays."""
 
     def __init__(self, config: VictronConfig, clock: Callable[[], float] = time.monotonic) -> None:
-        name, _, port = str(config.host).rpartition(":")
-        self._host, self._port = (name, int(port)) if name else (str(config.host), PORT)
-        self.name = f"victron at {self._host}:{self._port}"
+        self.name = f"victron at {config.host}"
         self.interval_s = config.interval_s
         self._config, self._clock = config, clock
+        self._modbus = ModbusClient(str(config.host), config.timeout_s, who=self.name)
         self._zeros = 0
 
     async def run(self, emit: Emit) -> None:
         """Emit a reading every ``interval_s``."""
-        await keep(lambda: self._connect(emit), emit, Redactor())
-
-    async def _connect(self, emit: Emit) -> None:
-        client = self._client()
         try:
-            if not await client.connect():
-                raise DeviceUnavailable(f"{self.name} cannot be reached: switch on Modbus TCP there")
-            while True:
-                started_s = self._clock()
-                reading = await self._read(client, started_s)
-                if reading is not None:
-                    emit(reading)
-                await asyncio.sleep(max(0.05, self._config.interval_s - (self._clock() - started_s)))
+            await poll(self.read, self._config.interval_s, emit, longest_s=LONGEST_PAUSE_S)
         finally:
-            client.close()
+            self._modbus.close()
 
-    def _client(self) -> Any:
-        try:
-            from pymodbus.client import AsyncModbusTcpClient  # noqa: PLC0415 - needed by few
-        except ImportError:
-            raise DeviceUnavailable(f"{self.name}: transport: modbus needs pymodbus: pip install pymodbus") from None
-        logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # all of it comes as an error, too
-        return AsyncModbusTcpClient(
-            self._host, port=self._port, timeout=self._config.timeout_s, retries=0, reconnect_delay=0
-        )
-
-    async def _read(self, client: Any, started_s: float) -> Reading | None:
-        from pymodbus.exceptions import ModbusException  # noqa: PLC0415
-
-        count = self._config.phases or 3
-        try:
-            answer = await client.read_input_registers(FIRST_REGISTER, count=count, device_id=UNIT)
-        except (ModbusException, OSError, TimeoutError):
-            raise DeviceUnavailable(f"{self.name} does not answer within {self._config.timeout_s:g} s") from None
-        if answer.isError():
-            raise DeviceDataError(f"{self.name} has no such registers (Modbus exception {answer.exception_code})")
-        phases = registers(answer.registers, count)
+    async def read(self) -> Reading | None:
+        """One reading now; None while its zeros may still be those of a quiet house. Raises `DeviceError`."""
+        started_s, count = self._clock(), self._config.phases or 3
+        phases = registers(await self._modbus.read(4, FIRST_REGISTER, count, UNIT), count)
         self._zeros = 0 if any(phases) else self._zeros + 1
         if self._zeros > ZEROS_IN_A_ROW:
             raise DeviceDataError(
