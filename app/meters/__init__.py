@@ -8,11 +8,16 @@ from pydantic import Field
 
 from app.meters.base import Access, Emit, Meter, MeterSection
 from app.meters.correct import Corrected, Correction
+from app.meters.homewizard import HomeWizardConfig
 from app.meters.http_json import HttpJsonConfig
 from app.meters.mqtt import MqttMeterConfig
 from app.meters.shelly import ShellyConfig
+from app.meters.sma import SmaConfig
 
-MeterConfig = Annotated[ShellyConfig | HttpJsonConfig | MqttMeterConfig, Field(discriminator="type")]
+MeterConfig = Annotated[
+    ShellyConfig | HttpJsonConfig | MqttMeterConfig | HomeWizardConfig | SmaConfig,
+    Field(discriminator="type"),
+]
 
 __all__ = ["Access", "Emit", "Meter", "MeterConfig", "build"]
 
