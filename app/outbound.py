@@ -76,7 +76,7 @@ async def ask(
 async def dial(
     session: aiohttp.ClientSession, url: str, timeout_s: float, *, who: str = "", ssl: aiohttp.Fingerprint | bool = True
 ) -> aiohttp.ClientWebSocketResponse:
-    """Open a WebSocket (``ws://``, ``wss://``). Raises `DeviceUnavailable` with a sentence that begins as those of `ask`."""
+    """Open a WebSocket (``ws://``). Raises `DeviceUnavailable` with a sentence that begins as those of `ask`."""
     who = who or place(url)
     # a session of its own, since only middleware can keep aiohttp from following a redirect; the connections are shared
     passing = aiohttp.ClientSession(

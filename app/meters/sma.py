@@ -31,6 +31,7 @@ GROUP, PORT = "239.12.255.254", 9522
 LEAST_GAP_S = 0.2  # some send faster than anybody needs
 LOOK_ROUND_S = 2.5  # before the first reading where no serial is given: every meter is heard once in a second
 OPEN_AGAIN_S = 5.0
+NEAR_S = 60.0  # a clock that turns over is so near to where it was
 MANY = 20  # serial numbers are remembered, and joined interfaces: Linux allows no more
 
 
@@ -187,15 +188,16 @@ class Ticker:
 
     def __init__(self) -> None:
         self._time = DeviceTime()
-        self._turns, self._last_ms = 0, 0
+        self._turns, self._last_ms, self._last_s = 0, 0, 0.0
 
     def moment(self, ticker_ms: int, now_s: float) -> float | None:
-        """As `DeviceTime.moment`; the clock turns over, and starts again with the meter."""
-        if self._last_ms > TICKER_TURN * 3 // 4 and ticker_ms < TICKER_TURN // 4:
+        """As `DeviceTime.moment`. It turns over when its time has come; if not, the meter has restarted."""
+        near_s = NEAR_S + 2.0 * (now_s - self._last_s)
+        if ticker_ms < self._last_ms and (ticker_ms - self._last_ms) % TICKER_TURN < 1000.0 * near_s:
             self._turns += 1
-        elif ticker_ms > TICKER_TURN * 3 // 4 and self._last_ms < TICKER_TURN // 4 and self._turns:
+        elif self._turns and ticker_ms > self._last_ms and (self._last_ms - ticker_ms) % TICKER_TURN < 1000.0 * near_s:
             return None  # from before it turned over
-        self._last_ms = ticker_ms
+        self._last_ms, self._last_s = ticker_ms, now_s
         return self._time.moment((self._turns * TICKER_TURN + ticker_ms) / 1000.0, now_s)
 
 

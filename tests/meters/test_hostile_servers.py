@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.meters.homewizard import HomeWizard, HomeWizardConfig
 from app.meters.http_json import HttpJson, HttpJsonConfig
 from app.meters.http_json import parse as parse_json
 from app.meters.shelly import Shelly, ShellyConfig, parse_em, parse_em1, parse_gen1
@@ -36,7 +37,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-@pytest.fixture(params=["http_json", "shelly", "amber", "tibber"])
+@pytest.fixture(params=["http_json", "shelly", "homewizard", "amber", "tibber"])
 def ask(request: pytest.FixtureRequest, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """One question of a driver to a host; raises `DeviceError`."""
     monkeypatch.setattr(web, "TIMEOUT_S", TIMEOUT_S)
@@ -50,13 +51,18 @@ def ask(request: pytest.FixtureRequest, session: aiohttp.ClientSession, monkeypa
         config = ShellyConfig(type="shelly", host=host, password=SECRET, timeout_s=TIMEOUT_S)
         return await Shelly(config, session).read()
 
+    async def homewizard(host: str) -> object:
+        config = HomeWizardConfig(type="homewizard", host=host, version=1, token=SECRET, timeout_s=TIMEOUT_S)
+        return await HomeWizard(config, session).read()
+
     async def amber(host: str) -> object:
         return await Amber(AmberConfig(type="amber", token=SECRET, base_url=f"http://{host}/v1"), session).fetch()
 
     async def tibber(host: str) -> object:
         return await Tibber(TibberConfig(type="tibber", token=SECRET, base_url=f"http://{host}/v1"), session).fetch()
 
-    return {"http_json": http_json, "shelly": shelly, "amber": amber, "tibber": tibber}[request.param]
+    asked = {"http_json": http_json, "shelly": shelly, "homewizard": homewizard, "amber": amber, "tibber": tibber}
+    return asked[request.param]
 
 
 @asynccontextmanager

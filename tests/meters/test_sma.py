@@ -115,6 +115,13 @@ class TestTicker:
         assert ticker.moment(TICKER_TURN - 500, 3.1) is None  # late, by another way
         assert ticker.moment(1500, 4.0) == 4.0
 
+    def test_a_small_one_is_no_turn_before_its_time(self) -> None:
+        ticker = Ticker()
+        for second in range(3):
+            ticker.moment(4_200_000_000 + 1000 * second, float(second))
+        assert [ticker.moment(5, 3.0 + second) for second in range(3)] == [None, None, None]
+        assert ticker.moment(4_200_006_000, 6.0) == 6.0
+
     @pytest.mark.parametrize("before_ms", [1_000_000, 4_200_000_000])
     def test_after_a_restart_of_the_meter_it_goes_on(self, before_ms: int) -> None:
         ticker = Ticker()
