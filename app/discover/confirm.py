@@ -94,9 +94,9 @@ async def _shelly(session: aiohttp.ClientSession, group: Group) -> Found:
 
 def found_shelly(host: str, about: Any) -> Found:
     """The Shelly of an answer to ``/shelly``. Raises `DeviceDataError`."""
-    if not isinstance(about, dict) or "mac" not in about:
+    model = about.get("model" if "gen" in about else "type") if isinstance(about, dict) else None
+    if not isinstance(about, dict) or "mac" not in about or not isinstance(model, str):
         raise DeviceDataError(f"{host} answers, but is no Shelly")
-    model = str(about.get("model" if "gen" in about else "type"))
     channels = _channels(model, about)
     product = f"Shelly {model}"
     if channels is None:
@@ -135,10 +135,13 @@ async def _homewizard(session: aiohttp.ClientSession, group: Group) -> Found:
     if v1 is not None:
         try:
             about = await get_json(session, f"http://{host_of(v1)}/api", TIMEOUT_S)
-            kind = str(about.get("product_type")) if isinstance(about, dict) else ""
+            if not isinstance(about, dict) or "product_type" not in about:
+                raise DeviceDataError(f"{host_of(v1)} answers, but is no HomeWizard device")
+            kind = str(about["product_type"])
             switched_on = v1.properties.get("api_enabled") != "0"
         except DeviceAuthError:  # its API is off
-            pass
+            if not kind:
+                raise
     if v2 is not None and not switched_on:
         url, headers = f"https://{host_of(v2, 443)}/api", {"X-Api-Version": "2"}
         answer = await ask(session, url, TIMEOUT_S, headers=headers, ssl=False)

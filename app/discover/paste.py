@@ -52,13 +52,12 @@ def as_yaml(found: Iterable[Found]) -> str:
         active = one.ready and not keys & taken
         if active:
             taken |= keys
-        head = f"# {plain(one.product)} at {one.host}" + ("" if one.lines else ": of no use here") + "\n"
-        head += "".join(f"# {plain(remark, 400)}\n" for remark in one.remarks)
+        head = [f"{plain(one.product)} at {one.host}{'' if one.lines else ': of no use here'}"]
+        head += [plain(remark, 400) for remark in one.remarks]
         if one.lines and not active:
-            head += (
-                "# instead of the one above:\n" if one.ready else "# with what is missing, and instead of any above:\n"
-            )
-        parts.append(head + "".join(f"{'' if active else '# '}{line}\n" for line in _rendered(one.lines)))
+            head.append("instead of the one above:" if one.ready else "with what is missing, and instead of any above:")
+        body = [line if active else f"# {line}" for line in _rendered(one.lines, active=active)]
+        parts.append("".join(f"{line}\n" for line in (*(f"# {line}" for line in head), *body)))
     return "\n".join(parts)
 
 
