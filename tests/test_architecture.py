@@ -21,6 +21,7 @@ PURE += [
     "excursions.py",
 ]
 PURE += ["prices/board.py", "jsonpath.py", "ledger.py", "potential.py"]
+PURE += ["meters/homewizard_data.py", "meters/speedwire.py", "discover/paste.py"]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},
@@ -29,6 +30,7 @@ HOMES = {
     "yaml": {"yamlfile.py"},
     "amqtt": {"simulator/broker.py"},
     "matplotlib": {"simulator/plot.py"},
+    "zeroconf": {"discover/browse.py"},
     "aiomqtt": {"broker.py", "mqttconnection.py", "simulator/opendtu.py"},
 }
 ABOVE = {"app.runtime": {"cli.py", "demo.py"}, "app.cli": {"__main__.py"}, "app.demo": {"cli.py"}}
