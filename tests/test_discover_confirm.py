@@ -130,6 +130,7 @@ class TestOpenDtu:
             ({"hostname": "10.0.0.2", "port": 1884, "mqtt_topic": "x/"}, {"mqtt": ("10.0.0.2", 1884), "topic": "x"}),
             ({"hostname": "", "port": 1883, "mqtt_topic": "a b"}, {}),
             ({"hostname": "x\ny: z", "port": -1, "mqtt_topic": "${HOME}"}, {}),
+            ({"hostname": "${AMBER_TOKEN}", "mqtt_topic": "a/${AMBER_TOKEN}"}, {}),
             ({"hostname": 5, "port": None, "mqtt_topic": None}, {}),
         ],
     )  # fmt: skip

@@ -60,10 +60,15 @@ async def browse(seconds: float, interface: IPv4Address | None) -> list[Announce
 
 async def _resolve(zeroconf: Any, service_type: str, name: str) -> Announced | None:
     """Address, port and properties of a name; None: it does not tell them, or they cannot be those of a neighbour."""
+    from zeroconf import Error  # noqa: PLC0415
     from zeroconf.asyncio import AsyncServiceInfo  # noqa: PLC0415
 
-    info = AsyncServiceInfo(service_type, name)
-    if not await info.async_request(zeroconf.zeroconf, 1000.0 * RESOLVE_S) or not info.port:
+    try:
+        info = AsyncServiceInfo(service_type, name)
+        told = await info.async_request(zeroconf.zeroconf, 1000.0 * RESOLVE_S)
+    except Error:  # a name that is none
+        return None
+    if not told or not info.port:
         return None
     near = [address for address in info.parsed_addresses() if is_near(address)]
     if not near:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from app.meters.base import get_json, optional
 from app.model import DeviceDataError, DeviceError
 
 MOST = 20  # inverters of a configuration
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
+_TOPIC = re.compile(r"[^$\s]{1,120}")  # no ${NAME}: the configuration would put a secret of the environment there
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def parse_inverter(serial: str, listed: dict[str, Any], details: tuple[dict[str,
     """An inverter out of ``livedata/status``, ``devinfo/status?inv=`` and ``livedata/status?inv=``."""
     info, live = details
     max_w = optional(info.get("max_power"))
-    usable = max_w is not None and _fits(OpenDtuInverterConfig, {"serial": serial, "max_watt": max_w})
+    usable = max_w is not None and max_w >= 1.0 and _fits(OpenDtuInverterConfig, {"serial": serial, "max_watt": max_w})
     shown = live.get("inverters")
     inputs = shown[0].get("DC") if isinstance(shown, list) and shown and isinstance(shown[0], dict) else None
     channels = len(inputs) if isinstance(inputs, dict) and 1 <= len(inputs) <= 6 else None
@@ -80,15 +83,15 @@ def found_opendtu(host: str, git_hash: str, mqtt: dict[str, Any], inverters: lis
     remarks = [] if mqtt.get("mqtt_enabled") is True else ["MQTT is off there: switch it on in its MQTT settings"]
     broker, port, topic = mqtt.get("hostname"), mqtt.get("port"), mqtt.get("mqtt_topic")
     lines: list[Line] = []
-    if _fits(Host, broker) and ":" not in str(broker):
-        place = [Line("host", str(broker), "the broker that OpenDTU publishes to")]
+    if isinstance(broker, str) and _NAME.fullmatch(broker) and _fits(Host, broker):
+        place = [Line("host", broker, "the broker that OpenDTU publishes to")]
         if isinstance(port, int) and 0 < port < 65536 and port != 1883:
             place.append(Line("port", port))
         login = (Line("username", "${MQTT_USERNAME:-}"), Line("password", "${MQTT_PASSWORD:-}"))
         lines.append(Line("mqtt", (*place, *login)))
     where = [Line("host", host)]
-    if _fits(TopicPrefix, topic) and "$" not in str(topic):
-        where.insert(0, Line("topic_prefix", str(topic).rstrip("/")))
+    if isinstance(topic, str) and _TOPIC.fullmatch(topic) and _fits(TopicPrefix, topic):
+        where.insert(0, Line("topic_prefix", topic.rstrip("/")))
     lines.append(Line("opendtu", tuple(where)))
     if inverters:
         lines.append(Line("inverters", [_inverter(one) for one in inverters]))

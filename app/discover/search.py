@@ -17,6 +17,7 @@ from app.outbound import new_session
 
 MOST = 64  # devices that are asked: whoever is in the network can announce as many as he likes
 AT_A_TIME = 8
+LOOKED_FOR = FAMILIES | {SMA: "multicast from the same network; docs/meters.md says what stops it"}
 Say = Callable[[str], None]
 
 
@@ -52,7 +53,7 @@ class Outcome:
 
 async def discover(seconds: float, interface: IPv4Address | None, say: Say) -> Outcome:
     """Look round for so long, and ask whoever announced himself. ``interface``: an address of ours, else all."""
-    say(f"looking for {', '.join((*FAMILIES, SMA))} for {seconds:g} s ...")
+    say(f"looking for {', '.join(LOOKED_FOR)} for {seconds:g} s ...")
     heard = await asyncio.gather(browse(seconds, interface), hear(seconds, interface), return_exceptions=True)
     problems: list[str] = []
     announced, meters = (_or_none(outcome, problems) for outcome in heard)
@@ -60,13 +61,8 @@ async def discover(seconds: float, interface: IPv4Address | None, say: Say) -> O
     found += [one for one in meters if isinstance(one, Found)]
     found = list({(one.family, one.host, one.product): one for one in found}.values())
     there = {one.family for one in found}
-    nothing_of = tuple(
-        f"{family}: {why}" for family, why in (FAMILIES | {SMA: HINT_SMA}).items() if family not in there
-    )
+    nothing_of = tuple(f"{family}: {why}" for family, why in LOOKED_FOR.items() if family not in there)
     return Outcome(tuple(sorted(found, key=Found.rank)), nothing_of, tuple(problems))
-
-
-HINT_SMA = "multicast from the same network; docs/meters.md says what stops it"
 
 
 def _or_none(outcome: Sequence[Any] | BaseException, problems: list[str]) -> Sequence[Any]:
