@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from app.meters import base
 from app.meters.base import Emit, watts
-from app.model import DeviceAuthError, DeviceDataError, DeviceError, Phase
+from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Phase
 from app.redact import Redactor
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
@@ -20,6 +20,10 @@ UNITS = {"W": 1.0, "kW": 1000.0, "MW": 1_000_000.0, "mW": 0.001}
 _ENERGIES = ("Wh", "kWh", "MWh", "GWh", "mWh", "J", "kJ", "MJ", "GJ", "cal", "kcal")
 
 Power = tuple[float, tuple[Phase, ...]]
+
+
+class Closed(DeviceUnavailable):
+    """The other side has ended the connection. Where it was a good one, it is enough to tell when none follows."""
 
 
 async def keep(connect: Callable[[], Awaitable[None]], emit: Emit, public: Redactor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ OTHERS = {
     Case.DRIP: "a datagram is whole or none",
     Case.HUGE: "a datagram has at most 64 KiB, and bytes behind its end mean nothing",
 }
+SERIALS = itertools.count(GRID)
 
 
 class Device(FakeSma):
@@ -28,7 +30,8 @@ class Device(FakeSma):
 
     def __init__(self) -> None:
         super().__init__()
-        self.section = {"type": "sma", "serial": GRID, "interface": "127.0.0.1", "interval_s": 0.3, "scale": 0.5}
+        self.serial = next(SERIALS)  # several are at work in one network
+        self.section = {"type": "sma", "serial": self.serial, "interface": "127.0.0.1", "interval_s": 0.3, "scale": 0.5}
         self.case, self.power_w = Case.SILENCE, 0.0
 
     async def show(self, case: Case, power_w: float) -> None:
@@ -53,7 +56,7 @@ class Device(FakeSma):
             content = [(1, 4, 2**32 - 1), *content[1:]]
         elif case is Case.RESTART:
             content = values(0.0, import_wh=0.0, export_wh=0.0)
-        data = datagram(content, ticker_ms=5 if case is Case.OLD else self.ticker_ms)
+        data = datagram(content, serial=self.serial, ticker_ms=5 if case is Case.OLD else self.ticker_ms)
         yield data[:100] if case is Case.RESET else data
 
 
