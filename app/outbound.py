@@ -75,9 +75,14 @@ async def ask(
 
 
 async def dial(
-    session: aiohttp.ClientSession, url: str, timeout_s: float, *, who: str = ""
+    session: aiohttp.ClientSession,
+    url: str,
+    timeout_s: float,
+    *,
+    who: str = "",
+    ssl: aiohttp.Fingerprint | bool = True,
 ) -> aiohttp.ClientWebSocketResponse:
-    """Open a WebSocket (``ws://``). Raises `DeviceUnavailable` with a sentence that begins as those of `ask`."""
+    """Open a WebSocket. Raises `DeviceUnavailable` with a sentence that begins as those of `ask`."""
     who = who or place(url)
     # a session of its own, since only middleware can keep aiohttp from following a redirect; the connections are shared
     passing = aiohttp.ClientSession(
@@ -89,9 +94,11 @@ async def dial(
     try:
         async with passing, asyncio.timeout(timeout_s):
             closing = aiohttp.ClientWSTimeout(ws_close=0.2)
-            return await passing.ws_connect(url, timeout=closing, max_msg_size=MAX_BODY_BYTES)
+            return await passing.ws_connect(url, timeout=closing, max_msg_size=MAX_BODY_BYTES, ssl=ssl)
     except TimeoutError:
         raise DeviceUnavailable(f"{who} does not answer within {timeout_s:g} s") from None
+    except aiohttp.ServerFingerprintMismatch:
+        raise CertificateChanged(f"{who} shows another certificate than at the first contact") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise DeviceUnavailable(f"cannot reach {who}: {cause(error)}") from None
 

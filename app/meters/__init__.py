@@ -12,10 +12,12 @@ from app.meters.dsmr import DsmrConfig
 from app.meters.enphase import EnphaseConfig
 from app.meters.esphome import EspHomeConfig
 from app.meters.home_assistant import HomeAssistantConfig
+from app.meters.homewizard import HomeWizardConfig
 from app.meters.http_json import HttpJsonConfig
 from app.meters.modbus import ModbusConfig
 from app.meters.mqtt import MqttMeterConfig
 from app.meters.shelly import ShellyConfig
+from app.meters.sma import SmaConfig
 from app.meters.tibber import TibberConfig
 from app.meters.victron import VictronConfig
 
@@ -25,7 +27,9 @@ MeterConfig = Annotated[
     | MqttMeterConfig
     | HomeAssistantConfig
     | EspHomeConfig
+    | HomeWizardConfig
     | TibberConfig
+    | SmaConfig
     | EnphaseConfig
     | VictronConfig
     | ModbusConfig

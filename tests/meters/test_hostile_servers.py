@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from app.broker import Address, Broker
 from app.meters import Access
 from app.meters.enphase import Enphase, EnphaseConfig
+from app.meters.homewizard import HomeWizard, HomeWizardConfig
 from app.meters.http_json import HttpJson, HttpJsonConfig
 from app.meters.http_json import parse as parse_json
 from app.meters.shelly import Shelly, ShellyConfig
@@ -41,7 +42,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-@pytest.fixture(params=["http_json", "shelly", "enphase", "amber", "tibber"])
+@pytest.fixture(params=["http_json", "shelly", "enphase", "homewizard", "amber", "tibber"])
 def ask(request: pytest.FixtureRequest, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """One question of a driver to a host; raises `DeviceError`."""
     monkeypatch.setattr(web, "TIMEOUT_S", TIMEOUT_S)
@@ -60,13 +61,18 @@ def ask(request: pytest.FixtureRequest, session: aiohttp.ClientSession, monkeypa
         config = EnphaseConfig(type="enphase", host=host, password=SECRET, timeout_s=TIMEOUT_S)
         return await Enphase(config, access).read()
 
+    async def homewizard(host: str) -> object:
+        config = HomeWizardConfig(type="homewizard", host=host, version=1, token=SECRET, timeout_s=TIMEOUT_S)
+        return await HomeWizard(config, session).read()
+
     async def amber(host: str) -> object:
         return await Amber(AmberConfig(type="amber", token=SECRET, base_url=f"http://{host}/v1"), session).fetch()
 
     async def tibber(host: str) -> object:
         return await Tibber(TibberConfig(type="tibber", token=SECRET, base_url=f"http://{host}/v1"), session).fetch()
 
-    asked = {"http_json": http_json, "shelly": shelly, "enphase": enphase, "amber": amber, "tibber": tibber}
+    asked = {"http_json": http_json, "shelly": shelly, "enphase": enphase, "homewizard": homewizard}
+    asked |= {"amber": amber, "tibber": tibber}
     return asked[request.param]
 
 
