@@ -23,7 +23,9 @@ def _gen2(power: Any, _stamp_s: float) -> dict[str, Any]:
     return {"/shelly": about, "/rpc/EM.GetStatus": {"id": 0, "total_act_power": power}}
 
 
+KEYS = {"type": "shelly", "host": "{at}"}
+QUICK = {"app.meters.shelly.login.LONGEST_REFUSED_S": 0.3, "app.meters.shelly.login.LONGEST_THROTTLED_S": 0.3}
 RIGS = [
-    http_rig("shelly gen1", {"type": "shelly", "host": "{at}"}, _gen1, MISSING),
-    http_rig("shelly gen2", {"type": "shelly", "host": "{at}"}, _gen2, MISSING),
+    http_rig("shelly gen1", KEYS, _gen1, MISSING, quick=QUICK),
+    http_rig("shelly gen2", KEYS, _gen2, MISSING, quick=QUICK),
 ]

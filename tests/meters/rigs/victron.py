@@ -69,10 +69,8 @@ class _Modbus:
         fake = self._fake
         habits = {Case.SILENCE: "hang", Case.RESET: "reset", Case.DRIP: "drip", Case.HUGE: "flood"}
         before, fake.habit = fake.habit, habits.get(case, "")
-        fake.error = {Case.NOT_FOUND: 2, Case.BUSY: 6, Case.BROKEN: 4}.get(case)
+        fake.error = {Case.MISSING: 2, Case.NOT_FOUND: 2, Case.BUSY: 6, Case.BROKEN: 4}.get(case)
         fake.powers = [0, 0, 0] if case is Case.RESTART else [round(4.0 * power_w), 0, 0]
-        if case is Case.MISSING:
-            fake.powers = []
         if case is Case.REFUSED:
             await fake.stop()
         else:
