@@ -50,7 +50,7 @@ class Corrected:
         try:
             reading = correct(outcome, self._correction)
         except DeviceError as error:
-            return type(error)(f"{self.name}: {error}")
+            return error.saying(f"{self.name}: {error}")
         if reading.at_s <= self._last_s:
             return None
         reading = replace(reading, at_s=min(reading.at_s, self._clock()))

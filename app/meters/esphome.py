@@ -168,7 +168,7 @@ class EspHome:
             power = heard.take(name, value_w, self._clock(), old="name" in document)
         except DeviceError as error:
             heard.told_s = self._clock()
-            emit(type(error)(self._public(str(error))))
+            emit(error.saying(self._public(str(error))))
             return
         if power is not None:
             at_s, power_w, phases = power

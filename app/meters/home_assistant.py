@@ -247,7 +247,7 @@ class HomeAssistant:
             emit(self._reading(at_s))
             self._good = True
         except DeviceError as error:
-            emit(type(error)(self._public(str(error))))
+            emit(error.saying(self._public(str(error))))
 
     def _reading(self, at_s: float, latency_s: float | None = None) -> Reading:
         values_w = {name: value_of(name, self._known.get(name)) for name in self._wanted.names}

@@ -85,7 +85,7 @@ class MqttMeter:
         try:
             outcome: Reading | DeviceError | None = self._reading(message)
         except DeviceError as error:
-            outcome = type(error)(f"{message.topic}: {error}")
+            outcome = error.saying(f"{message.topic}: {error}")
         if outcome is not None:
             if self._outcomes.full():
                 self._outcomes.get_nowait()

@@ -79,7 +79,7 @@ class Shelly:
                 power_w, phases, counters = await device.measure()
         except DeviceError as error:  # it may quote what the device says, and the device knows our login
             await self._failed(error)
-            raise type(error)(self._public(str(error))) from None
+            raise error.saying(self._public(str(error))) from None
         done_s = self._clock()
         if counters != UNKNOWN:
             self._counters = counters

@@ -132,7 +132,7 @@ class Login:
 
     def _rest(self, error: DeviceError, seconds: float, now_s: float) -> NoReturn:
         self._until_s, self._pause = now_s + seconds, error
-        raise type(error)(str(error))
+        raise error.saying(str(error))
 
 
 async def signed(
