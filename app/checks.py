@@ -38,13 +38,14 @@ async def until(condition: Callable[[], bool], timeout_s: float) -> None:
 
 
 @asynccontextmanager
-async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def running(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run something beside the block."""
-    task = asyncio.create_task(work)
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
-        while not task.done():  # once may not do: Python 3.11's wait_for can swallow a cancellation
-            task.cancel()
-            await asyncio.wait({task}, timeout=1.0)
-        await asyncio.gather(task, return_exceptions=True)
+        while waiting := [task for task in tasks if not task.done()]:
+            for task in waiting:  # once may not do: Python 3.11's wait_for can swallow a cancellation
+                task.cancel()
+            await asyncio.wait(waiting, timeout=1.0)
+        await asyncio.gather(*tasks, return_exceptions=True)

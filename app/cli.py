@@ -10,12 +10,15 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import exporting, logs
 from app.config import Config, ConfigError, RecorderConfig, load, schema
 from app.dotenv import environment_for
+from app.fields import valid_host
+from app.model import DeviceError
 from app.redact import Redactor, secrets_of
 from app.simulator import options as simulation
 
@@ -27,6 +30,7 @@ OK, FAILURE, BAD_CONFIG = 0, 1, 2
 EPILOG = """\
 start here:
   zero-export demo                  the whole system with a simulated house; no hardware, no other server
+  zero-export discover              which meters and OpenDTUs are there? the lines for config.yaml
   zero-export check                 is config.yaml right? every mistake at once, with its line
   zero-export doctor                does each real device answer? what to do where it does not
   zero-export doctor inverter --step-test   how does each inverter react? small steps on the real system
@@ -98,6 +102,29 @@ def _parser() -> argparse.ArgumentParser:
         "--serial", action="append", default=[], metavar="S", help="step only this inverter (default: all enabled ones)"
     )
 
+    discover_text = "look for meters and OpenDTUs in the network, and print the lines for config.yaml"
+    discover = commands.add_parser("discover", help=discover_text, description=f"{discover_text}. It changes nothing.")
+    discover.set_defaults(command=_discover)
+    discover.add_argument(
+        "--seconds", type=_above_zero, default=6.0, metavar="N", help="how long to look round (default: 6)"
+    )
+    discover.add_argument(
+        "--interface",
+        type=_address,
+        metavar="ADDRESS",
+        help="look in the network of this address of ours (default: all)",
+    )
+    discover.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    pair_text = "get the token of a meter by pressing its button"
+    pair = commands.add_parser("pair", help=pair_text, description=f"{pair_text}, for version 2 of HomeWizard's API.")
+    pair.set_defaults(command=_pair)
+    pair.add_argument("product", choices=["homewizard"], help="what it is")
+    pair.add_argument("host", type=_host, metavar="HOST", help="address of the meter")
+    pair.add_argument(
+        "--seconds", type=_above_zero, default=120.0, metavar="N", help="wait so long for the button (default: 120)"
+    )
+
     simulate = commands.add_parser(
         "simulate",
         help="a scoreboard: this law beside those of other projects in the same simulated houses",
@@ -160,6 +187,20 @@ def _above_zero(text: str) -> float:
     if not 0.0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
     return number
+
+
+def _address(text: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no address: use one like 192.168.1.5") from None
+
+
+def _host(text: str) -> str:
+    try:
+        return valid_host(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _load(options: argparse.Namespace) -> Config:
@@ -258,6 +299,35 @@ def _doctor(options: argparse.Namespace) -> int:
         for check in checks:
             print(check)
     return OK if all(check.status != "fail" for check in checks) else FAILURE
+
+
+def _discover(options: argparse.Namespace) -> int:
+    from app.discover import discover  # noqa: PLC0415
+
+    logs.quiet()
+    outcome = asyncio.run(discover(options.seconds, options.interface, _tell))
+    print(json.dumps(outcome.as_json(), indent=1) if options.json else str(outcome).rstrip())
+    if not outcome.of_use:
+        return FAILURE
+    _tell("put these lines into config.yaml, then: zero-export check, and zero-export doctor")
+    return OK
+
+
+def _pair(options: argparse.Namespace) -> int:
+    from app.pairing import pair_homewizard  # noqa: PLC0415
+
+    try:
+        token = asyncio.run(pair_homewizard(options.host, options.seconds, _tell))
+    except DeviceError as error:
+        print(error, file=sys.stderr)
+        return FAILURE
+    print(f"# into .env:\nHOMEWIZARD_TOKEN={token}\n\n# into config.yaml:")
+    print(f'meter:\n  type: homewizard\n  host: {options.host}\n  token: "${{HOMEWIZARD_TOKEN}}"')
+    return OK
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _simulate(options: argparse.Namespace) -> int:

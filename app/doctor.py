@@ -14,7 +14,7 @@ from app.broker import Address, Broker
 from app.checks import Check, running, until
 from app.config import Config, InfluxConfig
 from app.inverters.opendtu import OpenDtu
-from app.meters.slot import MeterSlot
+from app.meterdoctor import meters
 from app.model import InverterState
 from app.outbound import new_session
 from app.prices import Outside, PriceConfig, PriceFeed
@@ -22,7 +22,6 @@ from app.stepdoctor import Say, step_tests
 from app.telemetry.spool import waiting
 
 DEVICES = ("meter", "mqtt", "inverter", "price", "telemetry")
-METER_WAIT_S = 10.0
 BROKER_WAIT_S = 6.0
 PRICE_WAIT_S = 12.0
 INVERTER_WAIT_S = 12.0  # OpenDTU publishes every 5 s, later while its radio is busy
@@ -34,7 +33,7 @@ async def examine(
     """Try the named devices, in their natural order; last, ``step`` the inverters with these serials."""
     checks: list[Check] = []
     if "meter" in devices:
-        checks += await _meter(config)
+        checks += await meters(config)
     if "mqtt" in devices or "inverter" in devices:
         checks += await _mqtt(config, with_inverters="inverter" in devices)
     if "price" in devices and config.price is not None:
@@ -46,31 +45,6 @@ async def examine(
     if step:
         checks += await step_tests(config, step, say)
     return checks
-
-
-async def _meter(config: Config) -> list[Check]:
-    async with new_session() as session:
-        return [await _one_meter(MeterSlot([item.build(session)]), item.type) for item in config.meter]
-
-
-async def _one_meter(slot: MeterSlot, kind: str) -> Check:
-    async with running(slot.run()):
-        await until(lambda: slot.state.good_in_a_row >= 2 or (slot.state.fault is not None), METER_WAIT_S)
-    state = slot.state
-    if state.reading is None or state.fault:
-        fault = state.fault or f"no reading within {METER_WAIT_S:.0f} s"
-        return Check("meter", "fail", fault, "Check the address under meter in config.yaml, and that the device is on.")
-    reading = state.reading
-    latency_ms = round(1000.0 * (reading.latency_s or 0.0))
-    words = "import" if reading.power_w >= 0 else "export"
-    phases = f", {len(reading.phases)} phases" if len(reading.phases) > 1 else ""
-    detail = f"{kind}: {abs(reading.power_w):.1f} W {words}{phases}, answered in {latency_ms} ms"
-    values = (("power_w", round(reading.power_w, 1)), ("latency_ms", latency_ms))
-    if latency_ms > 500:
-        return Check("meter", "warn", detail, "That is slow: check the WiFi of the meter.", values)
-    return Check(
-        "meter", "ok", detail, "Switch on a kettle: the import must rise. If it falls, set invert: true.", values
-    )
 
 
 async def _mqtt(config: Config, *, with_inverters: bool) -> list[Check]:

@@ -25,6 +25,12 @@ def valid_host(value: str) -> str:
     return value
 
 
+def host_and_port(host: str, port: int) -> tuple[str, int]:
+    """The parts of a `Host`; ``port`` where it names none."""
+    name, _, own = host.rpartition(":") if ":" in host else (host, "", str(port))
+    return name.strip("[]"), int(own)
+
+
 def _valid_url(value: str) -> str:
     try:
         parts = urlsplit(value)

@@ -10,10 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Self
 
 
 class DeviceError(Exception):
     """A device or service could not be used; the text is a sentence for the user."""
+
+    def saying(self, text: str) -> Self:
+        """The same in other words."""
+        other = type(self).__new__(type(self), text)
+        other.__dict__.update(self.__dict__)
+        return other
 
 
 class DeviceUnavailable(DeviceError):  # noqa: N818 - an outage is no error of ours

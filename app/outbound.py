@@ -6,17 +6,23 @@ else. Answers come unpacked or not at all: a few bytes can unpack to gigabytes.
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from app.model import DeviceDataError, DeviceUnavailable
+from app.model import DeviceAuthError, DeviceDataError, DeviceUnavailable
 
 MAX_BODY_BYTES = 65_536
+
+
+class CertificateChanged(DeviceAuthError):  # noqa: N818 - a name that says what happened
+    """The device does not show the certificate that was asked for (`aiohttp.Fingerprint`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,82 @@ async def ask(
             return Answer(response.status, response.headers, body)
     except TimeoutError:
         raise DeviceUnavailable(f"{who} does not answer within {timeout_s:g} s") from None
+    except aiohttp.ServerFingerprintMismatch:
+        raise CertificateChanged(f"{who} shows another certificate than at the first contact") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a name that cannot be looked up
-        raise DeviceUnavailable(f"cannot reach {who}: {_cause(error)}") from None
+        raise DeviceUnavailable(f"cannot reach {who}: {cause(error)}") from None
+
+
+async def dial(
+    session: aiohttp.ClientSession,
+    url: str,
+    timeout_s: float,
+    *,
+    who: str = "",
+    ssl: aiohttp.Fingerprint | bool = True,
+) -> aiohttp.ClientWebSocketResponse:
+    """Open a WebSocket. Raises `DeviceUnavailable` with a sentence that begins as those of `ask`."""
+    who = who or place(url)
+    # a session of its own, since only middleware can keep aiohttp from following a redirect; the connections are shared
+    passing = aiohttp.ClientSession(
+        connector=session.connector,
+        connector_owner=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=(_upgraded,),
+    )
+    try:
+        async with passing, asyncio.timeout(timeout_s):
+            closing = aiohttp.ClientWSTimeout(ws_close=0.2)
+            return await passing.ws_connect(url, timeout=closing, max_msg_size=MAX_BODY_BYTES, ssl=ssl)
+    except TimeoutError:
+        raise DeviceUnavailable(f"{who} does not answer within {timeout_s:g} s") from None
+    except aiohttp.ServerFingerprintMismatch:
+        raise CertificateChanged(f"{who} shows another certificate than at the first contact") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise DeviceUnavailable(f"cannot reach {who}: {cause(error)}") from None
+
+
+async def _upgraded(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Whatever the answer is, it is the last one."""
+    response = await handler(request)
+    if response.status != 101:
+        response.close()
+        raise aiohttp.WSServerHandshakeError(response.request_info, (), status=response.status)
+    return response
+
+
+@asynccontextmanager
+async def listen(
+    session: aiohttp.ClientSession,
+    url: str,
+    timeout_s: float,
+    *,
+    who: str = "",
+    headers: Mapping[str, str] | None = None,
+    **request: Any,
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """An answer that goes on for ever, once its head is there; whoever reads it bounds time and size himself.
+
+    Raises `DeviceUnavailable` with a sentence that begins as those of `ask`, also for what happens inside the block.
+    """
+    who = who or place(url)
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=None)
+    headers = {"Accept-Encoding": "identity", **(headers or {})}
+    response = None
+    try:
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await session.get(
+                    url, timeout=timeout, headers=headers, allow_redirects=False, auto_decompress=False, **request
+                )
+        except TimeoutError:
+            raise DeviceUnavailable(f"{who} does not answer within {timeout_s:g} s") from None
+        yield response
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise DeviceUnavailable(f"cannot reach {who}: {cause(error)}") from None
+    finally:
+        if response is not None:
+            response.close()
 
 
 async def _body(response: aiohttp.ClientResponse, who: str) -> bytes:
@@ -77,7 +157,7 @@ async def _body(response: aiohttp.ClientResponse, who: str) -> bytes:
     return bytes(body)
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
     """What the operating system says, where it said something; aiohttp's own words may quote the whole URL."""
     match error:
         case aiohttp.ClientSSLError():
@@ -86,6 +166,8 @@ def _cause(error: Exception) -> str:
             return "its name is not known"
         case OSError() if error.errno is not None and error.errno > 0:
             return os.strerror(error.errno).lower()
+        case aiohttp.WSServerHandshakeError():
+            return f"it speaks no WebSocket there (HTTP {error.status})"
         case aiohttp.ServerDisconnectedError():
             return "it closed the connection"
         case aiohttp.ClientPayloadError():

@@ -22,6 +22,7 @@ from app.api.links import toggle_url
 from app.api.mqtt import MqttSurface
 from app.api.status import all_faults, status
 from app.broker import Address, Broker
+from app.brokers import Brokers
 from app.config import Config
 from app.control import EXPORT_WEIGHTS, Controller, ControlSettings, PriceRules
 from app.control.commissioning import usable_dead_time_s
@@ -33,6 +34,7 @@ from app.kept import Kept
 from app.learned import LearnedStore
 from app.leaving import PATIENCE_S, exit_commands, leave
 from app.ledger import KeptLedger, LedgerKeeper
+from app.meters import Access, build
 from app.meters.slot import MeterSlot
 from app.model import Fault, Mode, Settings, Snapshot, StepTestReport, Tick
 from app.outbound import new_session
@@ -79,7 +81,9 @@ class System:
             if own is None
             else Broker(Address.of(own), f"{name}-opendtu", heartbeat_topic=f"{prefix}/state/heartbeat")
         )
-        self._meter = MeterSlot([item.build(session) for item in config.meter])
+        self._brokers = Brokers(self._broker, config.mqtt, f"{name}-meter")
+        access = Access(session, self._brokers.at, config.data_dir)
+        self._meter = MeterSlot([build(item, access) for item in config.meter])
         self._dtu = OpenDtu(config.opendtu, config.inverters, self._dtu_broker)
         self._dead_man = DeadMan(self._dtu_broker, config.site, self._dtu.will)
         self._actuator = Actuator([self._dtu])
@@ -159,6 +163,7 @@ class System:
             "learned": partial(self._learned.run, lambda: self._controller.learned),
         }
         edges |= self._pricing.edges()
+        edges |= {f"mqtt of {broker.address}": broker.run for broker in self._brokers.others}
         if self._recorder is not None:
             edges["recorder"] = self._recorder.run
         if self._alerts is not None:

@@ -14,6 +14,7 @@ import aiohttp
 
 from app.api.status import step_test
 from app.broker import Address, Broker
+from app.brokers import Brokers
 from app.checks import Check, running, until
 from app.config import Config
 from app.control.commissioning import usable_dead_time_s
@@ -21,6 +22,7 @@ from app.control.settings import ControlSettings
 from app.control.steptest import StepTest
 from app.inverters.opendtu import OpenDtu
 from app.learned import LearnedStore
+from app.meters import Access, build
 from app.meters.slot import MeterSlot
 from app.model import InverterState, Progress, Settings, Snapshot, StepTestReport, StepTestRequest
 from app.outbound import new_session
@@ -146,7 +148,8 @@ async def _alone(config: Config, serials: Sequence[str], say: Say) -> list[Check
     store = LearnedStore(config.data_dir / "learned.json")
     async with new_session() as session:
         bench = Bench(config, session)
-        async with running(bench.meter.run()), running(bench.broker.run()):
+        others = (broker.run() for broker in bench.others)
+        async with running(bench.meter.run(), bench.broker.run(), *others):
             await until(lambda: bench.broker.connected or bench.broker.fault is not None, BROKER_WAIT_S)
             checks = []
             for number, serial in enumerate(serials, 1):
@@ -165,7 +168,9 @@ class Bench:
     def __init__(self, config: Config, session: aiohttp.ClientSession) -> None:
         address = Address.of(config.opendtu.mqtt or config.mqtt)
         self.broker = Broker(address, f"zero-export-{config.site}-steptest")
-        self.meter = MeterSlot([item.build(session) for item in config.meter])
+        brokers = Brokers(self.broker, config.mqtt, f"zero-export-{config.site}-steptest-meter")
+        self.meter = MeterSlot([build(item, Access(session, brokers.at, config.data_dir)) for item in config.meter])
+        self.others = brokers.others
         self._dtu = OpenDtu(config.opendtu, config.inverters, self.broker)
         self._window_s = ControlSettings().meter_window_s
 

@@ -29,6 +29,11 @@ _QUERY = re.compile(r"(://[^\s?#'\"]*\?)[^\s'\"]+")
 _KEY = re.compile(r"[\w-]{1,40}")
 
 
+def load_plain(path: Path) -> Any:
+    """The data of a file of our own."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One mistake in the file; shown as ``file:line: key: what is wrong``."""

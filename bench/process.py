@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from aiohttp import web
 
 from app.simulator.broker import embedded_broker
 from app.simulator.devices import FakeOpenDtu, FakeShelly
@@ -64,10 +63,9 @@ class TimedShelly(FakeShelly):
         super().__init__(house, kind)
         self.answered_s: list[float] = []
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
-        response = await super()._serve(request)
+    def answered(self) -> None:
+        """Note the time."""
         self.answered_s.append(time.monotonic())
-        return response
 
 
 @dataclass

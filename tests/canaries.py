@@ -29,11 +29,18 @@ def everything(host: str, ports: dict[str, int]) -> dict[str, Any]:
         "mqtt": {"host": at("mqtt"), "username": "app", "password": canary("mqtt")},
         "meter": [
             {"type": "shelly", "host": at("shelly"), "password": canary("shelly")},
+            {"type": "home_assistant", "url": f"http://{at('bearer')}", "token": canary("hass"), "entity": "sensor.p"},
+            {"type": "esphome", "host": at("json"), "username": "u", "password": canary("esphome"), "sensor": "p"},
+            {"type": "victron", "mqtt": {"host": at("json"), "username": "u", "password": canary("venus")}},
             {
                 "type": "http_json", "url": f"http://{at('json')}/meter?api_key={canary('query')}&x=1", "path": "$.p",
                 "username": "u", "password": canary("json"), "headers": {"X-Api-Key": canary("header")},
             },
             {"type": "http_json", "url": f"http://{at('bearer')}/", "path": "$.p", "bearer_token": canary("bearer")},
+            {"type": "tasmota", "host": at("json"), "id": "SML.Power", "password": canary("asked")},
+            {"type": "http_json", "preset": "poweropti", "host": at("json"), "api_key": canary("apikey")},
+            {"type": "enphase", "host": at("bearer"), "password": canary("digest")},
+            {"type": "tibber", "host": at("json"), "password": canary("pulse")},
         ],
         "inverters": [{"serial": "116180400000", "max_watt": 1500}],
         "price": {"type": "amber", "token": canary("amber"), "base_url": f"http://{at('amber')}/v1"},

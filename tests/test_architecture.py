@@ -21,9 +21,12 @@ PURE += [
     "prices/formula.py",
     "excursions.py",
 ]
+PURE += [f"meters/shelly/{name}.py" for name in ("digest", "parse", "uptime")]
 PURE += ["prices/board.py", "jsonpath.py", "ledger.py", "potential.py"]
 PURE += ["telemetry/segment.py", "telemetry/answers.py", "telemetry/troubles.py"]
 PURE += ["counter.py", "energy.py", "localtime.py", "telemetry/tables.py", "telemetry/csvfile.py"]
+PURE += ["meters/obis.py", "meters/sml.py"]
+PURE += ["meters/homewizard_data.py", "meters/speedwire.py", "discover/paste.py"]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},
@@ -34,6 +37,9 @@ HOMES = {
     "yaml": {"yamlfile.py"},
     "amqtt": {"simulator/broker.py"},
     "matplotlib": {"simulator/plot.py"},
+    "pymodbus": {"meters/modbus_client.py"},
+    "smllib": {"meters/sml.py"},
+    "zeroconf": {"discover/browse.py"},
     "aiomqtt": {"broker.py", "mqttconnection.py", "simulator/opendtu.py"},
 }
 ABOVE = {"app.runtime": {"cli.py", "demo.py"}, "app.cli": {"__main__.py"}, "app.demo": {"cli.py"}}

@@ -6,10 +6,41 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.meters.base import Emit, Meter
+from app.meters.base import Access, Emit, Meter, MeterSection
+from app.meters.correct import Corrected, Correction
+from app.meters.dsmr import DsmrConfig
+from app.meters.enphase import EnphaseConfig
+from app.meters.esphome import EspHomeConfig
+from app.meters.home_assistant import HomeAssistantConfig
+from app.meters.homewizard import HomeWizardConfig
 from app.meters.http_json import HttpJsonConfig
+from app.meters.modbus import ModbusConfig
+from app.meters.mqtt import MqttMeterConfig
 from app.meters.shelly import ShellyConfig
+from app.meters.sma import SmaConfig
+from app.meters.tibber import TibberConfig
+from app.meters.victron import VictronConfig
 
-MeterConfig = Annotated[ShellyConfig | HttpJsonConfig, Field(discriminator="type")]
+MeterConfig = Annotated[
+    ShellyConfig
+    | HttpJsonConfig
+    | MqttMeterConfig
+    | HomeAssistantConfig
+    | EspHomeConfig
+    | HomeWizardConfig
+    | TibberConfig
+    | SmaConfig
+    | EnphaseConfig
+    | VictronConfig
+    | ModbusConfig
+    | DsmrConfig,
+    Field(discriminator="type"),
+]
 
-__all__ = ["Emit", "Meter", "MeterConfig"]
+__all__ = ["Access", "Emit", "Meter", "MeterConfig", "build"]
+
+
+def build(section: MeterSection, access: Access) -> Meter:
+    """The meter of a section, put right as that says."""
+    factor = -section.scale if section.invert else section.scale
+    return Corrected(section.driver(access), Correction(factor, section.phase_factors))

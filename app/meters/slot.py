@@ -17,12 +17,16 @@ class MeterSlot:
 
     def __init__(self, meters: Sequence[Meter]) -> None:
         self._meters = meters
-        self.interval_s = max(meter.interval_s for meter in meters)
         self._parts: list[Reading | None] = [None] * len(meters)
         self._faults: list[str | None] = [None] * len(meters)
         self._reading: Reading | None = None
         self._good_in_a_row = 0
         self.arrived = asyncio.Event()
+
+    @property
+    def interval_s(self) -> float:
+        """How often the slowest of them has something new."""
+        return max(meter.interval_s for meter in self._meters)
 
     @property
     def state(self) -> MeterState:

@@ -1,15 +1,13 @@
-"""Shelly energy meters as the network sees them: Gen1 and Gen2+ over HTTP, with their logins."""
+"""Shelly energy meters as the network sees them: Gen1 over HTTP, later ones over HTTP and WebSockets, with logins."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import secrets
 import time
 from types import TracebackType
 from typing import Any, Self
-from urllib.request import parse_http_list, parse_keqv_list
 
 from aiohttp import web
 
@@ -17,20 +15,21 @@ from app.simulator import shelly_bodies as bodies
 from app.simulator.house import House
 from app.simulator.meter import MeterSample
 from app.simulator.shelly_bodies import KINDS, Fault
+from app.simulator.shelly_logins import Logins
+from app.simulator.shelly_socket import RpcError, Sockets
 
-NONCE_VALID_S = 3600.0
 LOOK_EVERY_S = 0.05
-
-
-def _sha256(*parts: str) -> str:
-    return hashlib.sha256(":".join(parts).encode()).hexdigest()
+CHANNELS = 6  # requests at once; what comes on top is not even answered
+VERSIONS = {1: "1.6.1", 2: "2.0.0"}
 
 
 class FakeShelly:
     """``async with FakeShelly(house, kind="pro3em") as shelly: … shelly.host …`` serves the house's meter.
 
-    ``fault`` can be set at any time (`Fault`, or its value as text), ``delay_s`` goes with ``slow``. ``requests``
-    counts what was asked. Gen1 logins are Basic with ``username``, later ones Digest with the user ``admin``.
+    ``fault`` can be set at any time (`Fault`, or its value as text), ``delay_s`` goes with ``slow``. So can ``errors``
+    (by phase: ``{"a": ["out_of_range:act_power"]}``), ``reverse`` (as in its configuration), ``kind`` (another profile)
+    and ``websockets`` (False: none is opened, and those that are end). ``requests`` counts what was asked, either way.
+    Gen1 logins are Basic with ``username``, later ones Digest with the user ``admin``, as ``firmware`` 1 or 2 has it.
     """
 
     def __init__(
@@ -42,16 +41,23 @@ class FakeShelly:
         port: int = 0,
         username: str = "admin",
         password: str | None = None,
+        firmware: int = 1,
     ) -> None:
         self.house = house
         self.kind = KINDS[kind]
         self.delay_s = 3.0
-        self.requests = 0
+        self.requests = self.busiest = 0
+        self.errors: dict[str, list[str]] = {}
+        self.reverse: dict[str, bool] | bool = {} if self.kind.triphase else False
+        self.sockets = Sockets(self)
         self._fault: Fault | None = None
         self._frozen: tuple[MeterSample, float, float] | None = None
         self._address = (host, port)
         self._login = (username, password)
-        self._nonces: dict[str, float] = {}
+        self._version = VERSIONS[firmware]
+        self.logins = Logins(bodies.device_id(self.kind), password, firmware) if password else None
+        self._busy = 0
+        self._booted_s = -86_400.0  # on the clock of the house
         self._runner: web.AppRunner | None = None
 
     @property
@@ -68,11 +74,31 @@ class FakeShelly:
     def fault(self, value: Fault | str | None) -> None:
         self._frozen = None
         self._fault = None if value is None else Fault(value)
-        self._frozen = self._now() if self._fault is Fault.FROZEN else None
+        self._frozen = self.now() if self._fault is Fault.FROZEN else None
+        if self._fault is Fault.DOWN:
+            self.sockets.abort()
+
+    @property
+    def websockets(self) -> bool:
+        """Whether it opens WebSockets."""
+        return self.sockets.welcome
+
+    @websockets.setter
+    def websockets(self, value: bool) -> None:
+        self.sockets.welcome = value
+        if not value:
+            self.sockets.abort()
 
     def forget_nonces(self) -> None:
         """Make every login challenge again, as after an hour or a restart."""
-        self._nonces.clear()
+        if self.logins is not None:
+            self.logins.forget()
+
+    def restart(self) -> None:
+        """Break all connections, and begin anew."""
+        self._booted_s = self.house.now_s
+        self.forget_nonces()
+        self.sockets.abort()
 
     async def __aenter__(self) -> Self:
         app = web.Application()
@@ -91,23 +117,35 @@ class FakeShelly:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.sockets.abort()
         if self._runner is not None:
             await self._runner.cleanup()
 
+    def answered(self) -> None:
+        """Called after each answer."""
+
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         """Every request ends here: Shellys close the connection after each answer."""
+        if self.sockets.wanted(request):
+            return await self.sockets.serve(request)
         self.requests += 1
-        if self._fault is Fault.DOWN and request.transport is not None:
-            request.transport.abort()
-        await self._stall(request)
-        response = self._answer(request)
+        self._busy += 1
+        self.busiest = max(self.busiest, self._busy)
+        try:
+            if (self._fault is Fault.DOWN or self._busy > CHANNELS) and request.transport is not None:
+                request.transport.abort()
+            await self.stall(request.transport)
+            response = self._answer(request)
+        finally:
+            self._busy -= 1
         response.force_close()
+        self.answered()
         return response
 
-    async def _stall(self, request: web.Request) -> None:
+    async def stall(self, transport: asyncio.BaseTransport | None) -> None:
         """Keep the client waiting while the fault says so, or until it has left."""
         begun_s = time.monotonic()
-        while self._fault in (Fault.HANG, Fault.SLOW) and request.transport is not None:
+        while self._fault in (Fault.HANG, Fault.SLOW) and transport is not None and not transport.is_closing():
             if self._fault is Fault.SLOW and time.monotonic() - begun_s >= self.delay_s:
                 return
             await asyncio.sleep(LOOK_EVERY_S)
@@ -118,80 +156,72 @@ class FakeShelly:
         if self._fault is Fault.THROTTLED:
             return web.Response(status=429, text="Too Many Requests")
         if self._fault is Fault.GARBAGE:
-            return web.Response(text="\x00\x7f<html>{]", content_type="application/json")
-        if request.path in ("/shelly", "/rpc/Shelly.GetDeviceInfo"):
-            return web.json_response(bodies.identity(self.kind, auth=bool(self._login[1])))
-        refusal = self._refusal(request)
+            return web.Response(text=bodies.GARBAGE, content_type="application/json")
+        if request.path == "/shelly":
+            return web.json_response(self._identity())
+        method = request.path.removeprefix("/rpc/")
+        refusal = None if method == "Shelly.GetDeviceInfo" else self._refusal(request)
         if refusal is not None:
             return refusal
         if self.kind.generation == 1:
             return self._gen1(request.path)
-        return self._rpc(request.path.removeprefix("/rpc/"), request.query.get("id", "0"))
+        try:
+            return web.json_response(self.result(method, request.query.get("id", "0")))
+        except RpcError as error:
+            return web.json_response({"code": error.code, "message": error.message}, status=404)
 
-    def _now(self) -> tuple[MeterSample, float, float]:
+    def now(self) -> tuple[MeterSample, float, float]:
         """What it measures, its clock and its uptime."""
         if self._frozen is not None:
             return self._frozen
         self.house.follow(asyncio.get_running_loop().time())
-        return self.house.meter.sample, time.time(), 86_400.0 + self.house.now_s
+        return self.house.meter.sample, time.time(), self.house.now_s - self._booted_s
+
+    def result(self, method: str, number: str) -> Any:
+        """What a method results in. Raises `RpcError`."""
+        sample, utc_s, uptime_s = self.now()
+        parts = bodies.components(self.kind, sample)
+        component, _, verb = method.partition(".")
+        key = f"{component.lower()}:{number}"
+        system = {"mac": bodies.MAC, "unixtime": int(utc_s), "uptime": int(uptime_s)}
+        if method == "Shelly.GetDeviceInfo":
+            return self._identity()
+        if method == "Shelly.GetStatus":
+            return bodies.spoil({"sys": system} | parts, self._fault)
+        if method == "Sys.GetStatus":
+            return system
+        if f"{component.lower()}:0" not in parts or verb not in ("GetStatus", "GetConfig"):
+            raise RpcError(404, f"No handler for {method}")
+        if key not in parts:
+            raise RpcError(-105, f"Argument 'id', value {number} not found!")
+        if verb == "GetConfig":
+            return {"id": int(number), "name": None, "reverse": self.reverse}
+        return bodies.spoil(bodies.grumble(parts[key], self.errors), self._fault)
+
+    def _identity(self) -> bodies.Body:
+        return bodies.identity(self.kind, auth=bool(self._login[1]), version=self._version)
 
     def _gen1(self, path: str) -> web.Response:
-        sample, utc_s, uptime_s = self._now()
-        body = bodies.gen1_status(self.kind, sample, utc_s, uptime_s)
+        body = bodies.gen1_status(self.kind, *self.now())
         numbers = [f"/emeter/{number}" for number in range(self.kind.channels)]
-        if path in numbers:
+        if path in numbers and "emeters" in body:
             body = body["emeters"][numbers.index(path)]
         elif path != "/status":
             return web.Response(status=404, text="Not Found")
         return web.json_response(bodies.spoil(body, self._fault))
 
-    def _rpc(self, method: str, number: str) -> web.Response:
-        sample, utc_s, uptime_s = self._now()
-        parts = bodies.components(self.kind, sample)
-        component = method.removesuffix(".GetStatus").lower()
-        if method == "Shelly.GetStatus":
-            body: dict[str, Any] = {"sys": {"mac": bodies.MAC, "unixtime": int(utc_s), "uptime": int(uptime_s)}} | parts
-        elif f"{component}:{number}" in parts:
-            body = parts[f"{component}:{number}"]
-        elif f"{component}:0" in parts:
-            return _error(404, -105, f"Argument 'id', value {number} not found!")
-        else:
-            return _error(404, 404, f"No handler for {method}")
-        return web.json_response(bodies.spoil(body, self._fault))
-
-    # Logins.
-
     def _refusal(self, request: web.Request) -> web.Response | None:
         username, password = self._login
-        if not password:
-            return None
         given = request.headers.get("Authorization", "")
+        if self.logins is None:
+            return None
         if self.kind.generation == 1:
             wanted = "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
             if secrets.compare_digest(given.encode(), wanted.encode()):
                 return None
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="admin"'})
-        if self._digest_is_right(request, given.removeprefix("Digest "), password):
+        refusal = self.logins.http(given, request.method, request.path_qs, time.monotonic())
+        if refusal is None:
             return None
-        return self._challenge()
-
-    def _challenge(self) -> web.Response:
-        nonce = base64.b64encode(secrets.token_bytes(32)).decode()
-        self._nonces[nonce] = time.monotonic()
-        realm = bodies.device_id(self.kind)
-        header = f'Digest qop="auth", realm="{realm}", nonce="{nonce}", algorithm=SHA-256'
-        return web.Response(status=401, headers={"WWW-Authenticate": header})
-
-    def _digest_is_right(self, request: web.Request, given: str, password: str) -> bool:
-        fields = parse_keqv_list(parse_http_list(given)) if "=" in given else {}
-        nonce = fields.get("nonce", "")
-        if time.monotonic() - self._nonces.get(nonce, float("-inf")) > NONCE_VALID_S:
-            return False
-        user = _sha256("admin", bodies.device_id(self.kind), password)
-        uri = _sha256(request.method, request.path_qs)
-        wanted = _sha256(user, nonce, fields.get("nc", ""), fields.get("cnonce", ""), "auth", uri)
-        return fields.get("username") == "admin" and secrets.compare_digest(fields.get("response", ""), wanted)
-
-
-def _error(status: int, code: int, message: str) -> web.Response:
-    return web.json_response({"code": code, "message": message}, status=status)
+        challenge = {"WWW-Authenticate": self.logins.header(refusal)} if refusal.status == 401 else {}
+        return web.Response(status=refusal.status, headers=challenge)

@@ -9,12 +9,16 @@ from typing import Any
 from app.simulator.meter import MeterSample
 
 VOLTAGE_V = (230.4, 229.6, 231.2)
+GARBAGE = "\x00\x7f<html>{]"  # what is sent as JSON, and is none
 Body = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ShellyKind:
-    """``phases``: one channel per phase. Otherwise channel 0 is the grid, channel 1 the sun's feed (negative)."""
+    """``phases``: one channel per phase. Otherwise channel 0 is the grid, channel 1 the sun's feed (negative).
+
+    ``meter``: the component that measures; ``Meter`` is that of the plugs of Gen1. ``signed``: whether it knows export.
+    """
 
     generation: int
     model: str
@@ -22,6 +26,8 @@ class ShellyKind:
     channels: int
     phases: bool
     profile: str | None = None
+    meter: str = "EM1"
+    signed: bool = True
 
     @property
     def triphase(self) -> bool:
@@ -37,6 +43,10 @@ KINDS = {
     "proem50": ShellyKind(2, "SPEM-002CEBEU50", "ProEM", 2, phases=False),
     "3em63g3": ShellyKind(3, "S3EM-003CXCEU63", "S3EMG3", 3, phases=True, profile="triphase"),
     "emg3": ShellyKind(3, "S3EM-002CXCEU", "EMG3", 2, phases=False),
+    "pmminig3": ShellyKind(3, "S3PM-001PCEU16", "MiniPMG3", 1, phases=False, meter="PM1"),
+    "1pmg4": ShellyKind(4, "S4SW-001P16EU", "S1PMG4", 1, phases=False, meter="Switch"),
+    "plugs": ShellyKind(2, "SNPL-00112EU", "PlusPlugS", 1, phases=False, meter="Switch", signed=False),
+    "gen1-plug": ShellyKind(1, "SHPLG-S", "", 1, phases=False, meter="Meter", signed=False),
 }
 MAC = "02005E100002"
 
@@ -89,7 +99,7 @@ def channels(kind: ShellyKind, sample: MeterSample) -> list[Channel]:
         rows = zip(sample.phases_w, VOLTAGE_V, sample.import_wh, sample.export_wh, strict=True)
         return [Channel(*row) for row in rows]
     grid = Channel(sample.power_w, VOLTAGE_V[0], sum(sample.import_wh), sum(sample.export_wh))
-    return [grid, Channel(-sample.pv_w, VOLTAGE_V[0], 0.0, sample.pv_wh)]
+    return [grid, Channel(-sample.pv_w, VOLTAGE_V[0], 0.0, sample.pv_wh)][: kind.channels]
 
 
 def device_id(kind: ShellyKind) -> str:
@@ -97,13 +107,13 @@ def device_id(kind: ShellyKind) -> str:
     return f"shelly{kind.app.lower()}-{MAC.lower()}"
 
 
-def identity(kind: ShellyKind, *, auth: bool) -> Body:
+def identity(kind: ShellyKind, *, auth: bool, version: str = "1.6.1") -> Body:
     """``/shelly``: never needs a login."""
     if kind.generation == 1:
         firmware = "20230913-114244/v1.14.0-gcb84623"
         return {"type": kind.model, "mac": MAC, "auth": auth, "fw": firmware, "num_emeters": kind.channels}
     body: Body = {"name": None, "id": device_id(kind), "mac": MAC, "slot": 0, "model": kind.model}
-    body |= {"gen": kind.generation, "fw_id": "20250924-062723/1.6.1-gd8534ee", "ver": "1.6.1", "app": kind.app}
+    body |= {"gen": kind.generation, "fw_id": f"20250924-062723/{version}-gd8534ee", "ver": version, "app": kind.app}
     body |= {"auth_en": auth, "auth_domain": device_id(kind) if auth else None}
     return body | ({"profile": kind.profile} if kind.profile else {})
 
@@ -121,7 +131,12 @@ def gen1_status(kind: ShellyKind, sample: MeterSample, utc_s: float, uptime_s: f
     three = kind.channels == 3
     body: Body = {"wifi_sta": {"connected": True, "ssid": "home", "ip": "192.0.2.18", "rssi": -61}}
     body |= {"unixtime": int(utc_s), "has_update": False, "mac": MAC, "relays": [{"ison": False, "is_valid": True}]}
-    body |= {"emeters": [emeter(channel, three=three) for channel in channels(kind, sample)]}
+    clamps = channels(kind, sample)
+    if kind.meter == "Meter":
+        power = {"power": round(abs(clamps[0].power_w), 2), "overpower": 0.0, "is_valid": True}
+        body |= {"meters": [power | {"total": round(60.0 * clamps[0].import_wh)}], "relays": [{"ison": True}]}
+    else:
+        body |= {"emeters": [emeter(channel, three=three) for channel in clamps]}
     body |= {"total_power": round(sample.power_w, 2), "fs_mounted": True} if three else {}
     return body | {"ram_total": 49440, "ram_free": 31444, "uptime": int(uptime_s)}
 
@@ -163,17 +178,42 @@ def em1_data(number: int, channel: Channel) -> Body:
     return {"id": number, **counters}
 
 
+def switch_status(number: int, channel: Channel, *, signed: bool) -> Body:
+    """``Switch.GetStatus`` and ``PM1.GetStatus``. What came back counts in both registers."""
+    power_w = channel.power_w if signed else abs(channel.power_w)
+    body: Body = {"id": number, "apower": round(power_w, 1), "voltage": channel.voltage_v}
+    body |= {"current": channel.current_a, "aenergy": {"total": round(channel.import_wh + channel.export_wh, 3)}}
+    return body | ({"ret_aenergy": {"total": round(channel.export_wh, 3)}} if signed else {})
+
+
 def components(kind: ShellyKind, sample: MeterSample) -> Body:
     """Every metering component by its key, as in ``Shelly.GetStatus``."""
     if kind.triphase:
         return {"em:0": em_status(sample, kind), "emdata:0": em_data(sample, kind)}
     body: Body = {}
     for number, channel in enumerate(channels(kind, sample)):
-        body |= {f"em1:{number}": em1_status(number, channel), f"em1data:{number}": em1_data(number, channel)}
+        if kind.meter == "EM1":
+            body |= {f"em1:{number}": em1_status(number, channel), f"em1data:{number}": em1_data(number, channel)}
+        else:
+            body |= {f"{kind.meter.lower()}:{number}": switch_status(number, channel, signed=kind.signed)}
     return body
 
 
-POWER_KEYS = ("power", "total_power", "act_power", "total_act_power", "a_act_power", "b_act_power", "c_act_power")
+def grumble(status: Body, errors: dict[str, list[str]]) -> Body:
+    """A status with errors, by phase (``a``, ``b``, ``c``, ``n``) or of all (``""``); without any, nothing is told."""
+    return status | {f"{phase}_errors" if phase else "errors": given for phase, given in errors.items() if given}
+
+
+POWER_KEYS = (
+    "power",
+    "total_power",
+    "act_power",
+    "apower",
+    "total_act_power",
+    "a_act_power",
+    "b_act_power",
+    "c_act_power",
+)
 _INSTEAD = {Fault.NULL: None, Fault.NAN: float("nan"), Fault.TEXT: "12.5"}
 
 

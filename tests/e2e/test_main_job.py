@@ -170,7 +170,7 @@ async def test_the_meter_going_away_fails_safe_and_its_return_recovers(installat
     assert time.monotonic() - lost_s < 8.0
     assert status["grid_w"] is None
     assert any("does not answer within" in fault["text"] for fault in status["faults"])
-    assert max(watts for _, watts in place.commands()[-2:]) <= 45.0
+    await until(lambda: max(watts for _, watts in place.commands()[-2:]) <= 45.0, 8, "the fail-safe limits")
     place.shelly.fault = None
     await place.app.when(lambda s: s["mode"] == "limit" and not s["faults"], 20)
     await held(place)

@@ -122,22 +122,23 @@ async def rubbish(site: Site, card: Card, kinds: dict[str, web.Response | Fault]
         if number == 0 or full():
             await lost(site, card, at_s, what=f"{name}: ")
             continue
-        await asked_again(site, 1 if "401" in name else 4)
+        await asked_again(site, 0 if "401" in name else 4)
         assert site.seen[-1].mode == "fail_safe"
         card(f"{name}: {site.accepted(at_s)} accepted", site.accepted(at_s) == 0)
     assert not site.app.logged("Traceback")
 
 
 async def asked_again(site: Site, count: int) -> None:
-    """Wait until the meter has been asked some more times."""
+    """Wait until the meter has been asked once and some more times."""
     before = site.place.shelly.requests
     await site.until(lambda: site.place.shelly.requests > before + count, 8.0, "more requests")
     await asyncio.sleep(0.3)
 
 
 def spoil(site: Site, kind: web.Response | Fault | None) -> None:
-    """Have the meter answer every question about its power like this."""
+    """Have the meter answer every question about its power like this; what is no fault of its own, over HTTP only."""
     shelly = site.place.shelly
+    shelly.websockets = not isinstance(kind, web.Response)
     shelly.fault = kind if isinstance(kind, Fault) else None
     shelly.__dict__.pop("_answer", None)
     if isinstance(kind, web.Response):

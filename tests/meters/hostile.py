@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ class Hostile:
 
 
 @asynccontextmanager
-async def hostile(behaviour: Behaviour | bytes) -> AsyncIterator[Hostile]:
+async def hostile(behaviour: Behaviour | bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[Hostile]:
     """A server that takes each request and then does as told; bytes are sent as they are, and then it closes."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -37,7 +38,7 @@ async def hostile(behaviour: Behaviour | bytes) -> AsyncIterator[Hostile]:
             finally:
                 writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls)
     place = Hostile(server.sockets[0].getsockname()[1])
     try:
         yield place

@@ -7,15 +7,21 @@ import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import aiohttp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.broker import Address, Broker
+from app.meters import Access
+from app.meters.enphase import Enphase, EnphaseConfig
+from app.meters.homewizard import HomeWizard, HomeWizardConfig
 from app.meters.http_json import HttpJson, HttpJsonConfig
 from app.meters.http_json import parse as parse_json
-from app.meters.shelly import Shelly, ShellyConfig, parse_em, parse_em1, parse_gen1
+from app.meters.shelly import Shelly, ShellyConfig
+from app.meters.shelly.parse import parse_em, parse_em1, parse_gen1
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable
 from app.outbound import new_session
 from app.prices import web
@@ -36,7 +42,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-@pytest.fixture(params=["http_json", "shelly", "amber", "tibber"])
+@pytest.fixture(params=["http_json", "shelly", "enphase", "homewizard", "amber", "tibber"])
 def ask(request: pytest.FixtureRequest, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """One question of a driver to a host; raises `DeviceError`."""
     monkeypatch.setattr(web, "TIMEOUT_S", TIMEOUT_S)
@@ -50,13 +56,24 @@ def ask(request: pytest.FixtureRequest, session: aiohttp.ClientSession, monkeypa
         config = ShellyConfig(type="shelly", host=host, password=SECRET, timeout_s=TIMEOUT_S)
         return await Shelly(config, session).read()
 
+    async def enphase(host: str) -> object:
+        access = Access(session, lambda _config: Broker(Address("127.0.0.1", 9), "none"), Path("nowhere"))
+        config = EnphaseConfig(type="enphase", host=host, password=SECRET, timeout_s=TIMEOUT_S)
+        return await Enphase(config, access).read()
+
+    async def homewizard(host: str) -> object:
+        config = HomeWizardConfig(type="homewizard", host=host, version=1, token=SECRET, timeout_s=TIMEOUT_S)
+        return await HomeWizard(config, session).read()
+
     async def amber(host: str) -> object:
         return await Amber(AmberConfig(type="amber", token=SECRET, base_url=f"http://{host}/v1"), session).fetch()
 
     async def tibber(host: str) -> object:
         return await Tibber(TibberConfig(type="tibber", token=SECRET, base_url=f"http://{host}/v1"), session).fetch()
 
-    return {"http_json": http_json, "shelly": shelly, "amber": amber, "tibber": tibber}[request.param]
+    asked = {"http_json": http_json, "shelly": shelly, "enphase": enphase, "homewizard": homewizard}
+    asked |= {"amber": amber, "tibber": tibber}
+    return asked[request.param]
 
 
 @asynccontextmanager
@@ -192,7 +209,9 @@ async def test_a_meter_that_floods_does_not_hold_up_another(session: aiohttp.Cli
 
         attacks = [asyncio.create_task(attack()) for _ in range(3)]
         for _ in range(20):
-            assert (await meter(good.host).read()).power_w == 7.0
+            reading = await meter(good.host).read()
+            assert reading is not None
+            assert reading.power_w == 7.0
         await asyncio.gather(*attacks)
     assert max(gaps) < 3.0
 
