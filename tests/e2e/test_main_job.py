@@ -6,7 +6,6 @@ import asyncio
 import json
 import signal
 import sqlite3
-import time
 from pathlib import Path
 from typing import Any
 
@@ -165,9 +164,7 @@ async def test_the_meter_going_away_fails_safe_and_its_return_recovers(installat
     await place.app.start()
     await held(place)
     place.shelly.fault = Fault.HANG
-    lost_s = time.monotonic()
-    status = await place.app.when(lambda s: s["mode"] == "fail_safe", 10)
-    assert time.monotonic() - lost_s < 8.0
+    status = await place.app.when(lambda s: s["mode"] == "fail_safe", 8.0)
     assert status["grid_w"] is None
     assert any("does not answer within" in fault["text"] for fault in status["faults"])
     await until(lambda: max(watts for _, watts in place.commands()[-2:]) <= 45.0, 8, "the fail-safe limits")
