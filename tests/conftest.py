@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import shutil
 import socket
 import time
@@ -33,6 +34,16 @@ def free_port() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those with real processes first: they take longest, and mostly wait."""
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
+@pytest.fixture(autouse=True)
+def _levels_of_logs() -> Iterator[None]:
+    """A command that a test runs in this process sets them for the whole of it."""
+    loggers = (logging.getLogger(), logging.getLogger("app"))
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 PATIENCE = 3.0  # tests run side by side on whatever machine: how long something takes is measured by bench and faults
