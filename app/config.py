@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from app.fields import BrokerConfig, CommandLine, Section, TopicPrefix, Url, is_notorious
 from app.inverters.opendtu import OpenDtuConfig, OpenDtuInverterConfig
 from app.meters import MeterConfig
+from app.mistakes import sentence
 from app.prices import PriceConfig
 from app.yamlfile import ConfigError, Document, Problem, load_document
 
@@ -276,12 +277,13 @@ def schema() -> dict[str, Any]:
 
 def _problems(document: Document, error: ValidationError) -> list[Problem]:
     found = []
+    known = schema()
     for item in error.errors(include_url=False):
         if item["type"] == "too_short" and item["input"]:
             continue  # its entries are wrong, each with a problem of its own
         location = _in_file(document, item["loc"], missing=item["type"] == "missing")
         if not document.unresolved(location):  # else it is reported already: its variable is not set
-            found.append(document.problem(location, _sentence(item)))
+            found.append(document.problem(location, sentence(item, known)))
     return found
 
 
@@ -292,25 +294,3 @@ def _in_file(document: Document, path: tuple[int | str, ...], *, missing: bool) 
         if document.has((*location, part)) or (missing and index == len(path) - 1):
             location = (*location, part)
     return location
-
-
-def _sentence(item: Any) -> str:
-    value = item.get("input")
-    match item["type"]:
-        case "extra_forbidden":
-            return "unknown key: remove it or check its spelling"
-        case "missing":
-            return "is missing: add it"
-        case "union_tag_invalid":
-            return f"{value.get('type')!r} is no known type: use one of {item['ctx']['expected_tags']}"
-        case "union_tag_not_found":
-            example = "amber" if "price" in item["loc"] else "shelly"
-            return f"type is missing: add it (for example type: {example})"
-        case "too_short":
-            return "is empty: give at least one"
-        case "string_pattern_mismatch":
-            return f"{value!r}: use lower-case letters, digits, - and _ (at most 31)"
-        case "value_error":
-            return str(item["ctx"]["error"])
-    shown = "" if isinstance(value, dict | list) else f"{value!r}: "
-    return f"{shown}{item['msg'][0].lower()}{item['msg'][1:]}"

@@ -65,7 +65,7 @@ def _own_password(value: str) -> str:
 
 def _valid_topic(value: str) -> str:
     if not value or any(c in value for c in "+#\0 ") or value.startswith("/"):
-        raise ValueError(f"{value!r} is not an MQTT topic prefix: no spaces, + or #")
+        raise ValueError(f"{value!r} is not an MQTT topic: no spaces, no + or #, no / in front")
     return value.rstrip("/")
 
 

@@ -82,7 +82,7 @@ def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
     expected = [
         "config.yaml:1: site: ",
         "config.yaml:2: mqtt.port: 99999",
-        "config.yaml:3: opendtu.topic_prefix: 'solar/#' is not an MQTT topic prefix",
+        "config.yaml:3: opendtu.topic_prefix: 'solar/#' is not an MQTT topic",
         "config.yaml:4: meter.host: is missing",
         "config.yaml:4: meter.hots: unknown key",
         "config.yaml:6: inverters.0.serial: '11xxxxxxxxxx' is a placeholder",
@@ -107,11 +107,21 @@ def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
         ("meter: [" * 3000, "config.yaml:1: is nested more than 20 levels deep"),
         (GOOD + "mqtt: {host: other}\n", "config.yaml:6: mqtt: is there twice"),
         (GOOD.replace("type: shelly", "type: shely"), "'shely' is no known type"),
+        (GOOD.replace("type: shelly", "type: shely"), "did you mean 'shelly'? use one of"),
         (GOOD.replace("type: shelly, ", ""), "type is missing"),
+        (
+            GOOD.replace("type: shelly", "type: shelly, pasword: x"),
+            "meter.pasword: unknown key: did you mean 'password'?",
+        ),
+        (GOOD.replace("type: shelly", "type: shelly, tokn: x"), "meter.tokn: unknown key: remove it"),
+        (GOOD + "price: {type: amber, side_id: x}\n", "price.side_id: unknown key: did you mean 'site_id'?"),
+        (GOOD + "control: {target_point_w: 15W}\n", "control.target_point_w: '15W': should be a number"),
+        (GOOD + "control: {dry_run: ja}\n", "control.dry_run: 'ja': should be true or false"),
+        ("inverters: {serial: '1'}\n", "inverters: should be a list: begin each entry with a -"),
         (GOOD.replace('"${METER_IP}"', "192.168.x.x"), "is a placeholder"),
         (GOOD.replace('"${METER_IP}"', '"http://10.0.0.5/"'), "is not a host"),
         (GOOD.replace('"${METER_IP}"', '"${METER_IP:?put the address of your meter into .env}"'), "put the address"),
-        (GOOD + "inverter: []\n", "inverter: unknown key"),
+        (GOOD + "inverter: []\n", "inverter: unknown key: did you mean 'inverters'?"),
         (
             GOOD.replace("max_watt: 1500}", "max_watt: 1500}\n  - {serial: '116180400000', max_watt: 5}"),
             "is there twice",
@@ -176,7 +186,7 @@ def test_naming_home_assistant_is_enough(tmp_path: Path) -> None:
         assert section is not None
         assert (section.discovery_prefix, section.name) == ("homeassistant", "")
     [problem] = problems(tmp_path, GOOD + "homeassistant: {discovery_prefix: 'home/#'}\n", METER_IP="10.0.0.5")
-    assert "'home/#' is not an MQTT topic prefix" in problem
+    assert "'home/#' is not an MQTT topic" in problem
 
 
 EACH = GOOD.replace("{target_point_w: 15}", "{phases: each}")

@@ -16,21 +16,22 @@ Every point has the tag `site`. Numbers are floats (yes and no are 1 and 0), tim
 those of the sample. What is unknown is absent; it is never written as 0. Powers are watts, positive grid power is
 import, a limit is AC watts.
 
-Where it goes: with `influxdb` configured, to its `bucket`, and `minute` to `<bucket>_1m`; without it, to SQLite
-(`data_dir/telemetry.db`, one table per measurement, raw points for 7 days). In SQLite are in any case, since the
-page's history needs no InfluxDB: `minute` for 13 months and its quarters of an hour (`minute_15`, the same columns,
-SQLite only) for good, `day` and `month` for good, and `event` for a year. There, lowest and highest powers of a minute
-are whole watts. [energy.md](energy.md) tells how large that gets, and how to get it out.
+Where it goes: with `influxdb` configured, to its `bucket` (the stack keeps it for 30 days), and `minute`, `day` and
+`month` to `<bucket>_1m` (for ever); without it, to SQLite (`data_dir/telemetry.db`, one table per measurement, raw
+points for 7 days). In SQLite are in any case, since the page's history needs no InfluxDB: `minute` for 13 months and
+its quarters of an hour (`minute_15`, the same columns, SQLite only) for good, `day` and `month` for good, and `event`
+for a year. There, lowest and highest powers of a minute are whole watts. [energy.md](energy.md) tells how large that
+gets, and how to get it out.
 """
 _TAIL = """\
 ## While a store is away
 
-Control never waits for a store. Points for InfluxDB wait on the disk (`data_dir/spool`, 256 MB: weeks), outlive a
-stop and a crash of the program, and are sent with their own time stamps when it is back; sending one twice changes
-nothing. [influxdb.md](influxdb.md) tells what is guaranteed, and what was measured. Points for SQLite wait in memory
-(20 000; the oldest give way and are counted). What is wrong is a fault on the page, in `/api/status` and in the log,
-once when it starts and once when it is over. A SQLite file that is damaged is moved aside as `telemetry.damaged`, and
-a new one is made.
+Control never waits for a store. Points for InfluxDB wait on the disk (`data_dir/spool`, 256 MB: 19 days of two
+inverters), outlive a stop and a crash of the program, and are sent with their own time stamps when it is back; sending
+one twice changes nothing. [influxdb.md](influxdb.md) tells what is guaranteed, and what was measured. Points for SQLite
+wait in memory (20 000; the oldest give way and are counted). What is wrong is a fault on the page, in `/api/status` and
+in the log, once when it starts and once when it is over. A SQLite file that is damaged is moved aside as
+`telemetry.damaged`, and a new one is made.
 
 ## The switch in Grafana
 
