@@ -16,11 +16,11 @@ Every point has the tag `site`. Numbers are floats (yes and no are 1 and 0), tim
 those of the sample. What is unknown is absent; it is never written as 0. Powers are watts, positive grid power is
 import, a limit is AC watts.
 
-Where it goes: with `influxdb` configured, to its `bucket`, and `minute` to `<bucket>_1m`; without it, to SQLite
-(`data_dir/telemetry.db`, one table per measurement, raw points for 7 days). In SQLite are in any case, since the
-page's history needs no InfluxDB: `minute` for 13 months and its quarters of an hour (`minute_15`, the same columns,
-SQLite only) for good, `day` and `month` for good, and `event` for a year. There, lowest and highest powers of a minute
-are whole watts. [energy.md](energy.md) tells how large that gets, and how to get it out.
+Where it goes: with `influxdb` configured, to its `bucket`, and `minute`, `day` and `month` to `<bucket>_1m`; without
+it, to SQLite (`data_dir/telemetry.db`, one table per measurement, raw points for 7 days). In SQLite are in any case,
+since the page's history needs no InfluxDB: `minute` for 13 months and its quarters of an hour (`minute_15`, the same
+columns, SQLite only) for good, `day` and `month` for good, and `event` for a year. There, lowest and highest powers of
+a minute are whole watts. [energy.md](energy.md) tells how large that gets, and how to get it out.
 """
 _TAIL = """\
 ## While a store is away
