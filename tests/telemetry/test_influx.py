@@ -181,7 +181,7 @@ async def test_a_server_that_begins_to_refuse_everything_loses_no_point_either(t
         for i in range(1, 40, 2):
             sink.offer([point(i), point(i + 1)])
             count = len(server.requests)
-            await until(lambda count=count: len(server.requests) > count, PATIENCE_S)  # type: ignore[misc]
+            await until(lambda count=count: len(server.requests) > count, PATIENCE_S)
         await until(lambda: sink.fault() is not None, PATIENCE_S)
         now = 204
         await until(lambda: sink.stats.pending == 0, PATIENCE_S)
