@@ -54,6 +54,14 @@ def line(point: Point) -> str:
     return str(written.to_line_protocol())
 
 
+def current_token(config: InfluxConfig) -> str:
+    """What the file of the token holds now, or else the token of the configuration."""
+    path, token = config.token_file, ""
+    with suppress(OSError, UnicodeDecodeError):
+        token = path.read_text(encoding="utf-8").strip() if path else ""
+    return token or config.token
+
+
 class InfluxSink:
     """Writes points to the bucket, and what lasts to ``<bucket>_1m``, which is kept for good."""
 
@@ -82,7 +90,7 @@ class InfluxSink:
             busy=busy,
             url=config.url,
         )
-        raw, lasting = Bucket(config.bucket), Bucket(f"{config.bucket}_1m")
+        raw, lasting = Bucket(config.bucket), Bucket(config.lasting_bucket)
 
         def oldest(lane: str, bucket: Bucket) -> Flow:
             return Flow(desk, bucket, lambda most: run(partial(spool.oldest, lane, most)), retry_s)
@@ -202,10 +210,7 @@ class InfluxSink:
         """The token as it is now: the stack's InfluxDB makes it on its first start, which may be after ours."""
         if self._token and self.fault() is None:
             return
-        path, token = self._config.token_file, ""
-        with suppress(OSError, UnicodeDecodeError):
-            token = path.read_text(encoding="utf-8").strip() if path else ""
-        token = token or self._config.token
+        token = current_token(self._config)
         if token != self._token:
             self._token = token
             for flow in self._flows:
