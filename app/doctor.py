@@ -18,6 +18,7 @@ from app.meterdoctor import meters
 from app.model import InverterState
 from app.outbound import new_session
 from app.prices import Outside, PriceConfig, PriceFeed
+from app.redact import Redactor
 from app.stepdoctor import Say, step_tests
 from app.telemetry.answers import Answer, Outcome, judge, no_answer
 from app.telemetry.points import Point
@@ -197,14 +198,15 @@ async def _influx(site: str, influx: InfluxConfig) -> Check:
 
     fields = (("kind", "doctor"), ("text", "zero-export doctor tried whether points are taken"))
     data = line(Point("event", (("site", site),), fields, time.time()))
-    headers = {"Authorization": f"Token {current_token(influx)}"}
+    token = current_token(influx)
+    headers, redacted = {"Authorization": f"Token {token}"}, Redactor([token])
     buckets, started_s = (influx.bucket, influx.lasting_bucket), time.monotonic()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5), headers=headers) as session:
         for bucket in buckets:
             answer = await _written(session, influx, bucket, data)
             if answer.outcome is not Outcome.TAKEN:
                 step = f"{answer.next_step[0].upper()}{answer.next_step[1:]}."
-                return Check("telemetry", "fail", f"InfluxDB at {influx.url} {answer.what}", step)
+                return Check("telemetry", "fail", redacted(f"InfluxDB at {influx.url} {answer.what}"), step)
     latency_ms = round(1000.0 * (time.monotonic() - started_s) / len(buckets))
     detail = f"InfluxDB at {influx.url} takes points for {' and '.join(buckets)} ({latency_ms} ms)"
     return Check("telemetry", "ok", detail, values=(("latency_ms", latency_ms),))

@@ -58,3 +58,11 @@ async def test_a_lasting_bucket_that_cannot_be_written_is_told(
     assert check.status == "fail"
     assert told in check.detail
     assert step in check.next_step
+
+
+async def test_a_token_that_the_server_repeats_is_not_told(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("from-the-file")
+    async with serving(lambda *_: (500, {"message": 'authorization="from-the-file" is strange'})) as server:
+        check = await asked(tmp_path, server, token_file=str(tmp_path / "token"))
+    assert "is strange" in check.detail
+    assert "from-the-file" not in check.detail

@@ -22,6 +22,7 @@ from influxdb_client.domain.write_precision import WritePrecision
 
 from app.config import InfluxConfig
 from app.model import Fault, StoreState
+from app.redact import Redactor
 from app.telemetry import segment
 from app.telemetry.answers import Answer, judge, no_answer
 from app.telemetry.flow import Bucket, Desk, Flow, Lines, Pause, Progress
@@ -234,6 +235,7 @@ class InfluxSink:
             ) as answer:
                 said = (await answer.content.read(ANSWER_MAX_B)).decode(errors="replace")
                 retry_after = answer.headers.get("Retry-After")
+                said = said if answer.ok else Redactor([self._token])(said)  # not all of it is in the configuration
                 return judge(answer.status, said, retry_after, bucket=bucket, utc_s=time.time())
         except TimeoutError:
             return no_answer("no answer in time", in_time=False)

@@ -190,6 +190,22 @@ async def test_a_server_that_begins_to_refuse_everything_loses_no_point_either(t
     assert not (tmp_path / "spool" / "quarantine.lp").exists()
 
 
+@pytest.mark.parametrize("status", [400, 404, 500])
+async def test_a_token_that_the_server_repeats_is_not_told(tmp_path: Path, status: int) -> None:
+    """Also one that stands in a file only."""
+    (tmp_path / "token").write_text("from-the-file")
+    echo = {"message": 'header authorization="from-the-file" is strange'}
+    async with serving(lambda *_: (status, echo)) as server:
+        sink = fast(tmp_path, server.port, token_file=str(tmp_path / "token"))
+        async with running(sink):
+            sink.offer([point(0)])
+            await until(lambda: sink.fault() is not None, PATIENCE_S)
+            fault = sink.fault()
+    assert fault is not None
+    assert "is strange" in fault.text
+    assert "from-the-file" not in fault.text
+
+
 async def test_many_bad_points_in_a_row_are_put_aside_by_a_server_that_takes_others(tmp_path: Path) -> None:
     async with writing(tmp_path, lambda _, lines: 400 if any("bad" in one for one in lines) else 204) as (server, sink):
         sink.offer([point(i, "bad") for i in range(100)])
