@@ -97,6 +97,11 @@ class InfluxConfig(Section):
     def _none_if_empty(cls, value: Any) -> Any:
         return value or None
 
+    @property
+    def lasting_bucket(self) -> str:
+        """The bucket of what is kept for good."""
+        return f"{self.bucket}_1m"
+
 
 class HttpConfig(Section):
     """The page and the API."""

@@ -195,7 +195,9 @@ class Progress:
         took_s = time.monotonic() - self._started_s
         clear = "\r" if self._watched else ""
         where = "" if output is None else f" to {output}"
-        self._stream.write(f"{clear}{self._rows} rows of {table} written{where} in {took_s:.1f} s\n")
+        self._stream.write(
+            f"{clear}{self._rows} row{'' if self._rows == 1 else 's'} of {table} written{where} in {took_s:.1f} s\n"
+        )
 
 
 def _tell(text: str, code: int) -> int:

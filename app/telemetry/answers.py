@@ -11,6 +11,7 @@ from enum import Enum, auto
 
 LONGEST_ASKED_S = 3600.0
 _LOGIN = re.compile(r"\b(Token|Bearer|Basic) [^\s'\",]+")
+_SIGNATURE = re.compile(r"\bsig(=|%3D)[0-9A-Za-z]+")
 _DROPPED = re.compile(r"\bdropped=(\d+)")
 
 
@@ -80,7 +81,7 @@ def no_answer(why: str, *, in_time: bool) -> Answer:
 
 
 def message(body: str) -> str:
-    """What the server says, in one short line, without our login, which it may repeat."""
+    """What the server says, in one short line, without our login and signed links, which it may repeat."""
     try:
         found = json.loads(body)
     except ValueError:
@@ -90,7 +91,8 @@ def message(body: str) -> str:
         first = details[0] if isinstance(details, list) and details else None
         more = first.get("error_message") if isinstance(first, dict) else None
         found = ": ".join(str(part) for part in (found.get("message") or found.get("error"), more) if part)
-    return _LOGIN.sub(r"\1 ***", " ".join(str(found or "").split()))[:200]
+    text = _LOGIN.sub(r"\1 ***", " ".join(str(found or "").split()))
+    return _SIGNATURE.sub(r"sig\1***", text)[:200]
 
 
 def asked_s(retry_after: str | None, utc_s: float) -> float | None:

@@ -104,6 +104,7 @@ class Flow:
         self._parcel: Parcel | None = None
         self._left: deque[Lines] = deque()
         self._suspects: list[tuple[Lines, Answer]] = []
+        self._took = False  # some of this parcel
         self._size = MAX_LINES
 
     async def advance(self) -> Progress:
@@ -115,7 +116,7 @@ class Flow:
             if self._parcel is None:
                 self.fault = None
                 return Progress.NOTHING
-            self._left = deque(chunks(self._parcel.lines, self._size))
+            self._left, self._took = deque(chunks(self._parcel.lines, self._size)), False
         while self._left:
             answer = await self._desk.post(self._bucket.name, self._left[0])
             if not await self._settle(self._left[0], answer):
@@ -147,6 +148,7 @@ class Flow:
 
     def _succeed(self, count: int) -> None:
         self.written += count
+        self._took = True
         self._size = min(MAX_LINES, self._size * 2)
         self._bucket.trusted, self._bucket.refusals = True, 0
         self._desk.busy.end()
@@ -165,7 +167,7 @@ class Flow:
         if answer.refused is not None:  # it has said so, and takes the others
             await self._put_aside(lines, answer)
             return True
-        if self._bucket.trusted:
+        if self._proven:
             await self._put_aside(lines, answer)
         else:
             self._suspects.append((lines, answer))
@@ -175,8 +177,14 @@ class Flow:
         self._bucket.trusted, self._bucket.refusals = False, 0
         return await self._acquit(answer)
 
+    @property
+    def _proven(self) -> bool:
+        """Whether the server takes others. Where the newest are refused as a whole, that has just become doubtful."""
+        return self._bucket.trusted and (self._took or not self._live)
+
     async def _convict(self) -> bool:
-        if not self._bucket.trusted:
+        if not self._proven:
+            self._bucket.trusted = False
             return await self._acquit(self._suspects[-1][1])
         for lines, answer in self._suspects:
             await self._put_aside(lines, answer)

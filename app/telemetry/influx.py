@@ -22,6 +22,7 @@ from influxdb_client.domain.write_precision import WritePrecision
 
 from app.config import InfluxConfig
 from app.model import Fault, StoreState
+from app.redact import Redactor
 from app.telemetry import segment
 from app.telemetry.answers import Answer, judge, no_answer
 from app.telemetry.flow import Bucket, Desk, Flow, Lines, Pause, Progress
@@ -54,6 +55,14 @@ def line(point: Point) -> str:
     return str(written.to_line_protocol())
 
 
+def current_token(config: InfluxConfig) -> str:
+    """What the file of the token holds now, or else the token of the configuration."""
+    path, token = config.token_file, ""
+    with suppress(OSError, UnicodeDecodeError):
+        token = path.read_text(encoding="utf-8").strip() if path else ""
+    return token or config.token
+
+
 class InfluxSink:
     """Writes points to the bucket, and what lasts to ``<bucket>_1m``, which is kept for good."""
 
@@ -82,7 +91,7 @@ class InfluxSink:
             busy=busy,
             url=config.url,
         )
-        raw, lasting = Bucket(config.bucket), Bucket(f"{config.bucket}_1m")
+        raw, lasting = Bucket(config.bucket), Bucket(config.lasting_bucket)
 
         def oldest(lane: str, bucket: Bucket) -> Flow:
             return Flow(desk, bucket, lambda most: run(partial(spool.oldest, lane, most)), retry_s)
@@ -202,10 +211,7 @@ class InfluxSink:
         """The token as it is now: the stack's InfluxDB makes it on its first start, which may be after ours."""
         if self._token and self.fault() is None:
             return
-        path, token = self._config.token_file, ""
-        with suppress(OSError, UnicodeDecodeError):
-            token = path.read_text(encoding="utf-8").strip() if path else ""
-        token = token or self._config.token
+        token = current_token(self._config)
         if token != self._token:
             self._token = token
             for flow in self._flows:
@@ -229,6 +235,7 @@ class InfluxSink:
             ) as answer:
                 said = (await answer.content.read(ANSWER_MAX_B)).decode(errors="replace")
                 retry_after = answer.headers.get("Retry-After")
+                said = said if answer.ok else Redactor([self._token])(said)  # not all of it is in the configuration
                 return judge(answer.status, said, retry_after, bucket=bucket, utc_s=time.time())
         except TimeoutError:
             return no_answer("no answer in time", in_time=False)

@@ -293,7 +293,7 @@ STORE = (
     _field("refused", "", "points that the store cannot use, since the start"),
 )
 EVENT = (
-    _field("kind", TEXT, "mode, settings, fault, fault_cleared or excursion"),
+    _field("kind", TEXT, "mode, settings, fault, fault_cleared or excursion; doctor where that tried InfluxDB"),
     _field("text", TEXT, "what happened, in plain words"),
     _field("key", TEXT, "stable name of the mode or fault"),
     _field("next_step", TEXT, "what to do about a fault"),

@@ -162,7 +162,7 @@ class Spool:
             return
         if self._now_s() < self._not_before_s and self._trouble is not None:
             raise self._trouble
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # points hold links that switch
         if not (self._folder / "lock").exists():  # somebody has deleted all of it
             self._let_go()
         if self._lock < 0:

@@ -58,11 +58,14 @@ class SqliteSink:
         self._fault: Fault | None = None
         self._failures = 0
         self._written = 0
+        self._waits_since_utc_s = 0.0  # while something waits
         self._tidied_s: float | None = None
         self._making_anew: bool | None = None  # None: not tried yet
 
     def offer(self, points: Sequence[Point]) -> None:
         """Take points; never blocks."""
+        if not len(self._buffer):
+            self._waits_since_utc_s = self._utc()
         self._buffer.add(point for point in points if self._raw or point.measurement in ALWAYS)
 
     async def run(self) -> None:
@@ -93,7 +96,14 @@ class SqliteSink:
     @property
     def stats(self) -> StoreState:
         """How it stands."""
-        return StoreState(self.name, written=self._written, pending=len(self._buffer), dropped=self._buffer.dropped)
+        pending = len(self._buffer)
+        return StoreState(
+            self.name,
+            written=self._written,
+            pending=pending,
+            dropped=self._buffer.dropped,
+            oldest_s=max(0.0, self._utc() - self._waits_since_utc_s) if pending else 0.0,
+        )
 
     async def ask(self, question: Callable[[Archive], T], default: T) -> T:
         """The answer of the open file; the default where it cannot be read, which is a fault from then on."""
@@ -110,9 +120,11 @@ class SqliteSink:
     async def _flush(self) -> None:
         async with self._lock:
             try:
+                began_utc_s = self._utc()
                 while batch := self._buffer.take(BATCH):
                     await self._in_thread(partial(self._use, partial(Database.insert, points=batch)))
                     self._written += self._buffer.done()
+                self._waits_since_utc_s = began_utc_s  # what waits now came later
                 await self._tidy()
             except (sqlite3.Error, OSError) as error:
                 self._fail(error)

@@ -209,11 +209,12 @@ class TestStores:
 
     async def test_all_is_well_says_nothing(self, house: House, visit: Visit) -> None:
         page = await visit(house.url)
-        house.hub.publish(
-            make_tick(stores=(StoreState("sqlite", written=50, pending=12, oldest_s=4.0),), utc_s=UTC_S + 1)
-        )
+        sqlite = StoreState("sqlite", written=50, pending=12, oldest_s=4.0)
+        influxdb = StoreState("influxdb", written=90, pending=2, oldest_s=1.0, spool_b=732, spool_max_b=256_000_000)
+        house.hub.publish(make_tick(stores=(sqlite, influxdb), utc_s=UTC_S + 1))
         await page.locator("#stores-box summary").click()
-        await expect(page.locator("#stores tbody tr")).to_have_text(re.compile("sqlite.*50.*12.*4 s"))
+        rows = [re.compile("sqlite.*50.*12.*4 s"), re.compile("influxdb.*90.*2.*1 s")]
+        await expect(page.locator("#stores tbody tr")).to_have_text(rows)
         assert not await page.locator("#stores-line").is_visible()
 
     async def test_what_waits_and_what_was_lost_is_one_line(self, house: House, visit: Visit) -> None:

@@ -58,6 +58,8 @@ def test_every_kind_of_body_is_read() -> None:
     assert message("plain <b>text</b>\n") == "plain <b>text</b>"
     assert message('{"message": null, "data": 3}') == message("[]") == message("") == ""
     assert message("refused: Token s3cret==, bye") == "refused: Token ***, bye"
+    link = 'cannot parse toggle_url="http://a/api/toggle?state=off&exp=17&sig=b9a6bc645c&redirect=x"'
+    assert message(link) == link.replace("b9a6bc645c", "***")
     assert len(message("x" * 5000)) == 200
 
 

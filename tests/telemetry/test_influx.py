@@ -172,6 +172,40 @@ async def test_a_server_that_refuses_everything_is_to_blame_and_not_the_points(t
     assert not (tmp_path / "spool" / "quarantine.lp").exists()
 
 
+async def test_a_server_that_begins_to_refuse_everything_loses_no_point_either(tmp_path: Path) -> None:
+    now = 204
+    async with writing(tmp_path, lambda *_: now) as (server, sink):
+        sink.offer([point(0)])
+        await until(lambda: sink.stats.written == 1, PATIENCE_S)
+        now = 400
+        for i in range(1, 40, 2):
+            sink.offer([point(i), point(i + 1)])
+            count = len(server.requests)
+            await until(lambda count=count: len(server.requests) > count, PATIENCE_S)
+        await until(lambda: sink.fault() is not None, PATIENCE_S)
+        now = 204
+        await until(lambda: sink.stats.pending == 0, PATIENCE_S)
+        assert sink.stats.refused == 0
+    assert set(server.taken) == {line(point(i)) for i in range(41)}
+    assert not (tmp_path / "spool" / "quarantine.lp").exists()
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+async def test_a_token_that_the_server_repeats_is_not_told(tmp_path: Path, status: int) -> None:
+    """Also one that stands in a file only."""
+    (tmp_path / "token").write_text("from-the-file")
+    echo = {"message": 'header authorization="from-the-file" is strange'}
+    async with serving(lambda *_: (status, echo)) as server:
+        sink = fast(tmp_path, server.port, token_file=str(tmp_path / "token"))
+        async with running(sink):
+            sink.offer([point(0)])
+            await until(lambda: sink.fault() is not None, PATIENCE_S)
+            fault = sink.fault()
+    assert fault is not None
+    assert "is strange" in fault.text
+    assert "from-the-file" not in fault.text
+
+
 async def test_many_bad_points_in_a_row_are_put_aside_by_a_server_that_takes_others(tmp_path: Path) -> None:
     async with writing(tmp_path, lambda _, lines: 400 if any("bad" in one for one in lines) else 204) as (server, sink):
         sink.offer([point(i, "bad") for i in range(100)])

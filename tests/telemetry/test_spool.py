@@ -7,6 +7,7 @@ import os
 import random
 import resource
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -426,6 +427,12 @@ def test_a_full_disk_is_told_and_got_over(small_disk: Path) -> None:
     assert drained(spool) == lines(0, 2010)
     assert spool.state.dropped == 0
     spool.close()
+
+
+def test_nobody_else_may_look_at_it(place: Place) -> None:
+    """Its points hold signed links, as the settings file holds their key."""
+    place.open().accept(POINTS, lines(0, 1))
+    assert stat.filemode(place.folder.stat().st_mode) == "drwx------"
 
 
 def test_what_waits_can_be_seen_without_using_the_spool(place: Place) -> None:

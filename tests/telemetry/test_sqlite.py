@@ -234,6 +234,19 @@ async def test_a_folder_that_cannot_be_made_is_a_fault(tmp_path: Path) -> None:
         assert await Records(sink, "home").last_minute() is None
 
 
+async def test_how_long_points_wait_is_known(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a file where the folder should be")
+    now_s = UTC_S
+    sink = SqliteSink(tmp_path / "a" / "telemetry.db", raw=True, flush_s=0.01, utc=lambda: now_s)
+    async with running(sink):
+        assert sink.stats.oldest_s == 0.0
+        sink.offer([grid_point(UTC_S - 7.0)])
+        await until(sink.fault)
+        now_s += 30.0
+        sink.offer([grid_point(UTC_S)])
+        assert (sink.stats.pending, sink.stats.oldest_s) == (2, 30.0)
+
+
 async def test_the_oldest_points_give_way_and_are_counted(path: Path) -> None:
     sink = SqliteSink(path, raw=True, capacity=100, retention_s=1e12)
     for i in range(1000):

@@ -26,7 +26,7 @@ export class Stores {
 }
 
 function trouble(store) {
-  const waits = store.pending > 0 && (store.oldest_s > LATE_S || store.spool_b > 0);
+  const waits = store.pending > 0 && store.oldest_s > LATE_S; // every point is on the disk for a moment
   const parts = [
     waits ? t("stores.waiting", { count: count(store.pending), time: duration(store.oldest_s) }) : null,
     waits && known(store.spool_used_pct) ? t("stores.full", { share: unit(store.spool_used_pct, "%", 0) }) : null,
