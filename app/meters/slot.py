@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Protocol
 
 from app.meters.base import Emit, Meter
 from app.model import DeviceError, MeterState, Reading
@@ -12,10 +13,18 @@ from app.model import DeviceError, MeterState, Reading
 log = logging.getLogger(__name__)
 
 
+class Timed(Meter, Protocol):
+    """A meter of which is known how often a reading comes."""
+
+    @property
+    def due_s(self) -> float:
+        """As `Corrected.due_s`."""
+
+
 class MeterSlot:
     """The state of the grid meter, and the event that wakes the loop when a reading or a fault arrives."""
 
-    def __init__(self, meters: Sequence[Meter]) -> None:
+    def __init__(self, meters: Sequence[Timed]) -> None:
         self._meters = meters
         self._parts: list[Reading | None] = [None] * len(meters)
         self._faults: list[str | None] = [None] * len(meters)
@@ -29,10 +38,15 @@ class MeterSlot:
         return max(meter.interval_s for meter in self._meters)
 
     @property
+    def due_s(self) -> float:
+        """How often a reading of the slowest of them comes."""
+        return max(meter.due_s for meter in self._meters)
+
+    @property
     def state(self) -> MeterState:
         """What is known now."""
         fault = "; ".join(fault for fault in self._faults if fault) or None
-        return MeterState(self._reading, fault, self.interval_s, self._good_in_a_row)
+        return MeterState(self._reading, fault, self.interval_s, self._good_in_a_row, self.due_s)
 
     async def run(self) -> None:
         """Run all meters for ever."""
@@ -54,7 +68,7 @@ class MeterSlot:
             log.info("%s is back: %.0f W", self._meters[index].name, reading.power_w)
             self._faults[index] = None
         self._parts[index] = reading
-        total = combine(self._parts, 2.0 * self.interval_s)
+        total = combine(self._parts, 2.0 * self.due_s)
         if total is not None and (self._reading is None or total.at_s > self._reading.at_s):
             self._reading = total
             self._good_in_a_row += 1

@@ -317,7 +317,7 @@ def test_several_meters_are_summed_when_all_have_answered() -> None:
 
 async def test_a_failed_meter_resets_the_count_of_good_readings() -> None:
     class Scripted:
-        name, interval_s = "scripted", 1.0
+        name, interval_s, due_s = "scripted", 1.0, 1.0
 
         async def run(self, emit: Any) -> None:
             for outcome in (reading(1.0, 1.0), reading(2.0, 2.0), DeviceError("gone"), reading(3.0, 3.0)):
