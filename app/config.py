@@ -294,6 +294,14 @@ def _in_file(document: Document, path: tuple[int | str, ...], *, missing: bool) 
     return location
 
 
+_FORMS = {
+    r"^[a-z0-9][a-z0-9_-]{0,30}$": "use lower-case letters, digits, - and _ (at most 31)",
+    r"^[a-z0-9_]+\.[a-z0-9_]+$": "is no id of an entity like sensor.grid_power",
+    "^[^:]+$": "holds a colon, or nothing",
+    "^[^:]*$": "holds a colon",
+}
+
+
 def _sentence(item: Any) -> str:
     value = item.get("input")
     match item["type"]:
@@ -309,7 +317,7 @@ def _sentence(item: Any) -> str:
         case "too_short":
             return "is empty: give at least one"
         case "string_pattern_mismatch":
-            return f"{value!r}: use lower-case letters, digits, - and _ (at most 31)"
+            return f"{value!r}: {_FORMS.get(item['ctx']['pattern'], 'is not of the form ' + item['ctx']['pattern'])}"
         case "value_error":
             return str(item["ctx"]["error"])
     shown = "" if isinstance(value, dict | list) else f"{value!r}: "
