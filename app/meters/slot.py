@@ -99,7 +99,7 @@ def combine(parts: Sequence[Reading | None], longest_gap_s: float) -> Reading | 
         phases=tuple(phase for reading in readings for phase in reading.phases),
         import_wh=_total([reading.import_wh for reading in readings]),
         export_wh=_total([reading.export_wh for reading in readings]),
-        latency_s=max((reading.latency_s or 0.0) for reading in readings),
+        latency_s=max((one.latency_s for one in readings if one.latency_s is not None), default=None),
     )
 
 

@@ -311,6 +311,7 @@ def test_several_meters_are_summed_when_all_have_answered() -> None:
     total = combine([one, other], 2.0)
     assert total is not None
     assert (total.power_w, total.at_s, total.import_wh, total.export_wh) == (70.0, 10.0, 11.0, None)
+    assert total.latency_s is None, "not known is not 0"
     assert combine([one, None], 2.0) is None
     assert combine([one, reading(1.0, 13.0)], 2.0) is None
 
