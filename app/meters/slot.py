@@ -92,11 +92,12 @@ def combine(parts: Sequence[Reading | None], longest_gap_s: float) -> Reading | 
     oldest = min(readings, key=lambda r: r.at_s)
     if max(reading.at_s for reading in readings) - oldest.at_s > longest_gap_s:
         return None
+    whole = all(reading.phases for reading in readings)  # else those of one would pass for those of the sum
     return Reading(
         power_w=sum(reading.power_w for reading in readings),
         at_s=oldest.at_s,
         utc_s=oldest.utc_s,
-        phases=tuple(phase for reading in readings for phase in reading.phases),
+        phases=tuple(phase for reading in readings for phase in reading.phases) if whole else (),
         import_wh=_total([reading.import_wh for reading in readings]),
         export_wh=_total([reading.export_wh for reading in readings]),
         latency_s=max((one.latency_s for one in readings if one.latency_s is not None), default=None),
