@@ -52,7 +52,14 @@ class MeterSlot:
         """Run all meters for ever."""
         async with asyncio.TaskGroup() as group:
             for index, meter in enumerate(self._meters):
-                group.create_task(meter.run(self._emitter(index)), name=meter.name)
+                group.create_task(self._run(index, meter), name=meter.name)
+
+    async def _run(self, index: int, meter: Meter) -> None:
+        try:
+            await meter.run(self._emitter(index))
+        except Exception as error:  # a bug; whoever runs us tells the rest, and starts us again
+            self._reject(index, DeviceError(f"{meter.name}: its driver has failed ({type(error).__name__})"))
+            raise
 
     def _emitter(self, index: int) -> Emit:
         def emit(outcome: Reading | DeviceError) -> None:

@@ -83,6 +83,17 @@ async def test_a_sum_grows_old_where_one_of_them_is_silent(pair: tuple[MeterSlot
     assert trust(pair[0].state, 99.0) is Trust.FAIL_SAFE
 
 
+async def test_a_bug_in_a_driver_is_told_as_a_fault_and_passed_on() -> None:
+    class Broken(Handed):
+        async def run(self, emit: Emit) -> None:
+            raise KeyError("power")
+
+    slot = MeterSlot([Corrected(one, Correction()) for one in (Handed("good", 1.0), Broken("broken", 1.0))])
+    with pytest.raises(ExceptionGroup):
+        await slot.run()
+    assert slot.state.fault == "broken: its driver has failed (KeyError)"
+
+
 def test_an_outage_is_noticed_by_how_often_a_reading_comes_and_not_by_how_often_it_changes() -> None:
     state = MeterState(Reading(40.0, 100.0, 0.0), None, 50.0, 9, 1.0)
     assert trust(state, 102.0) is Trust.FRESH
