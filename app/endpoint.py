@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from app.fields import Section
+from app.redact import Redactor
 
 
 def _valid_url(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#\\]+([/?][^\s#]*)?", value) or "x.x" in value or not _named(value):
-        raise ValueError(f"{value!r} is not a URL like http://192.168.1.20/api/power")
+        shown = Redactor()(value.partition("?")[0])  # what stands behind it, or before @, may be a secret
+        raise ValueError(f"{shown!r} is not a URL like http://192.168.1.20/api/power")
     if "@" in urlsplit(value).netloc:
         raise ValueError("holds a login: put it into username and password")
     return value

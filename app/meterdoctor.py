@@ -128,11 +128,12 @@ def check(heard: Heard) -> Check:
         fault = heard.fault or DeviceUnavailable(f"no reading within {METER_WAIT_S:.0f} s")
         return Check("meter", "fail", str(fault), _remedy(fault))
     reading = heard.readings[-1]
-    latency_ms = round(1000.0 * (reading.latency_s or 0.0))
+    latency_ms = None if reading.latency_s is None else round(1000.0 * reading.latency_s)
     words = "import" if reading.power_w >= 0 else "export"
     phases = f", {len(reading.phases)} phases" if len(reading.phases) > 1 else ""
     findings = [_answering(latency_ms), _speed(heard), direction(reading.power_w, heard.pv_w)]
-    detail = f"{heard.kind}: {abs(reading.power_w):.1f} W {words}{phases}, answered in {latency_ms} ms"
+    detail = f"{heard.kind}: {abs(reading.power_w):.1f} W {words}{phases}"
+    detail += "" if latency_ms is None else f", answered in {latency_ms} ms"
     detail += "".join(f", {finding.detail}" for finding in findings if finding.detail)
     worst = "warn" if any(finding.status == "warn" for finding in findings) else "ok"
     steps = [finding.next_step for finding in findings if finding.next_step and finding.status == worst]
@@ -164,8 +165,8 @@ class Finding:
     next_step: str = ""
 
 
-def _answering(latency_ms: int) -> Finding:
-    if latency_ms > SLOW_ANSWER_MS:
+def _answering(latency_ms: int | None) -> Finding:
+    if latency_ms is not None and latency_ms > SLOW_ANSWER_MS:
         return Finding("warn", "", "It answers slowly: check the WiFi of the meter.")
     return Finding("ok")
 

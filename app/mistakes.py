@@ -21,6 +21,13 @@ _WRONG_TYPE = {
     "tuple_type": "should be a list: begin each entry with a -",
 }
 
+_FORMS = {
+    r"^[a-z0-9][a-z0-9_-]{0,30}$": "use lower-case letters, digits, - and _ (at most 31)",
+    r"^[a-z0-9_]+\.[a-z0-9_]+$": "is no id of an entity like sensor.grid_power",
+    "^[^:]+$": "holds a colon, or nothing",
+    "^[^:]*$": "holds a colon",
+}
+
 
 def sentence(item: Any, schema: dict[str, Any]) -> str:
     """One error of pydantic as what is wrong and what to do; `schema` is the JSON Schema of the whole file."""
@@ -43,7 +50,7 @@ def sentence(item: Any, schema: dict[str, Any]) -> str:
         case "string_too_short" if not value:
             return "is empty: give it a value"
         case "string_pattern_mismatch":
-            return f"{value!r}: use lower-case letters, digits, - and _ (at most 31)"
+            return f"{value!r}: {_FORMS.get(item['ctx']['pattern'], 'is not of the form ' + item['ctx']['pattern'])}"
         case "value_error":
             return str(item["ctx"]["error"])
     shown = "" if isinstance(value, dict | list) else f"{value!r}: "

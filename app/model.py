@@ -65,12 +65,17 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class MeterState:
-    """What is known of the grid meter now. ``interval_s`` is its own (expected) update interval."""
+    """What is known of the grid meter now. ``interval_s`` is its own (expected) update interval.
+
+    ``due_s``: how often a reading comes, by which an outage is noticed; None: every ``interval_s``. A value that stands
+    still, or that a device makes seldom and is asked for often, has a long interval, and is soon missed.
+    """
 
     reading: Reading | None = None
     fault: str | None = None
     interval_s: float = 1.0
     good_in_a_row: int = 0
+    due_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,31 @@ def problems(tmp_path: Path, text: str, **environment: str) -> list[str]:
     return [str(problem).removeprefix(str(tmp_path) + "/") for problem in caught.value.problems]
 
 
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        (
+            "{type: home_assistant, url: 'http://h', token: t, entity: Grid Power}",
+            "'Grid Power': is no id of an entity",
+        ),
+        ("{type: esphome, host: h, sensor: p, username: 'a:b'}", "'a:b': holds a colon"),
+        ("{type: victron, host: h, portal_id: 'a b'}", "'a b': is not of the form ^[0-9A-Za-z]+$"),
+        ("{type: shelly, host: h}\nsite: My House", "'My House': use lower-case letters, digits"),
+    ],
+)
+def test_a_text_of_the_wrong_form_is_told_the_form_of_its_own_key(tmp_path: Path, section: str, told: str) -> None:
+    text = GOOD.replace('{type: shelly, host: "${METER_IP}"}', section)
+    assert any(told in problem for problem in problems(tmp_path, text)), problems(tmp_path, text)
+
+
+@pytest.mark.parametrize("url", ["http://h/a b?token=t0ps3cret", "ftp://h/?t=t0ps3cret", "http://me:t0ps3cret@/"])
+def test_a_url_that_is_none_is_told_without_what_may_be_a_secret(tmp_path: Path, url: str) -> None:
+    section = f"{{type: http_json, url: '{url}', path: $.p}}"
+    (problem,) = problems(tmp_path, GOOD.replace('{type: shelly, host: "${METER_IP}"}', section))
+    assert "is not a URL like" in problem
+    assert "t0ps3cret" not in problem
+
+
 def test_variables_come_from_the_environment_with_defaults(tmp_path: Path) -> None:
     loaded = config(tmp_path, GOOD, METER_IP="10.0.0.5:8080", MQTT_PORT="2883")
     assert loaded.meter[0].host == "10.0.0.5:8080"  # type: ignore[union-attr]

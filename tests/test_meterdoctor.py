@@ -56,6 +56,12 @@ def test_how_fast_a_meter_is_and_what_that_means(every_s: float, status: str, te
     assert dict(found.values)["interval_s"] == every_s
 
 
+def test_a_meter_that_sends_by_itself_answers_in_no_time_that_is_known() -> None:
+    found = check(Heard("mqtt", [Reading(float(second), float(second), 0.0) for second in range(3)]))
+    assert "answered in" not in found.detail
+    assert dict(found.values)["latency_ms"] is None
+
+
 def test_a_value_that_stands_still_tells_no_speed() -> None:
     heard = in_no_time(listen("paced", Paced(3600.0)))
     heard.ended_s = heard.readings[-1].at_s

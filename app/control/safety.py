@@ -48,7 +48,7 @@ class Ladder:
 
     def assess(self, meter: MeterState, now_s: float) -> Freshness:
         """Judge the reading at ``now_s``."""
-        hold_s, fail_s = self.ages(meter.interval_s)
+        hold_s, fail_s = self.ages(meter.due_s or meter.interval_s)
         reading = meter.reading
         age_s = max(0.0, now_s - reading.at_s) if reading is not None else None
         since_s = age_s if age_s is not None else now_s - self._start_s
@@ -71,10 +71,10 @@ class Ladder:
             return Freshness(Trust.HOLD, age_s, f"the grid reading is {age_s:.1f} s old{why}")
         return Freshness(Trust.FRESH, age_s, "")
 
-    def ages(self, interval_s: float) -> tuple[float, float]:
+    def ages(self, due_s: float) -> tuple[float, float]:
         """The ages in seconds past which limits are no longer raised, and past which they are failed safe."""
-        hold_s = self._settings.stale_hold_s or max(2.0, 1.5 * interval_s)
-        fail_s = self._settings.stale_fail_safe_s or max(5.0, 3.0 * interval_s)
+        hold_s = self._settings.stale_hold_s or max(2.0, 1.5 * due_s)
+        fail_s = self._settings.stale_fail_safe_s or max(5.0, 3.0 * due_s)
         return hold_s, max(hold_s, fail_s)
 
 

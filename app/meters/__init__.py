@@ -40,7 +40,7 @@ MeterConfig = Annotated[
 __all__ = ["Access", "Emit", "Meter", "MeterConfig", "build"]
 
 
-def build(section: MeterSection, access: Access) -> Meter:
+def build(section: MeterSection, access: Access) -> Corrected:
     """The meter of a section, put right as that says."""
     factor = -section.scale if section.invert else section.scale
     return Corrected(section.driver(access), Correction(factor, section.phase_factors))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from app.meters.base import MAX_POWER_W, Emit, Meter
-from app.meters.pace import Pace
+from app.meters.pace import LONGEST_DUE_S, Pace
 from app.model import DeviceDataError, DeviceError, Phase, Reading
 
 
@@ -20,18 +20,24 @@ class Correction:
 
 
 class Corrected:
-    """A meter whose readings are corrected, plausible and in order; its ``interval_s`` is measured."""
+    """A meter whose readings are corrected, plausible and in order; how fast it is, is measured."""
 
     def __init__(self, meter: Meter, correction: Correction, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = meter.name
         self._meter, self._correction, self._clock = meter, correction, clock
         self._pace = Pace(meter.interval_s)
+        self._readings = Pace(meter.interval_s, LONGEST_DUE_S)
         self._last_s = float("-inf")
 
     @property
     def interval_s(self) -> float:
         """How often it has something new."""
         return self._pace.interval_s
+
+    @property
+    def due_s(self) -> float:
+        """How often a reading comes, the same value once more included: by that, an outage is noticed."""
+        return self._readings.interval_s
 
     async def run(self, emit: Emit) -> None:
         """Emit for ever; a reading that is no newer than the one before is left out."""
@@ -46,17 +52,23 @@ class Corrected:
     def take(self, outcome: Reading | DeviceError) -> Reading | DeviceError | None:
         """What becomes of one outcome of the driver; None: it is old."""
         if not isinstance(outcome, Reading):
-            return outcome
+            return self._failed(outcome)
         try:
             reading = correct(outcome, self._correction)
         except DeviceError as error:
-            return error.saying(f"{self.name}: {error}")
+            return self._failed(error.saying(f"{self.name}: {error}"))
         if reading.at_s <= self._last_s:
             return None
         reading = replace(reading, at_s=min(reading.at_s, self._clock()))
         self._last_s = reading.at_s
         self._pace.add((reading.power_w, reading.phases), reading.at_s)
+        self._readings.add(reading.at_s, reading.at_s)
         return reading
+
+    def _failed(self, error: DeviceError) -> DeviceError:
+        self._pace.interrupted()
+        self._readings.interrupted()
+        return error
 
 
 def correct(reading: Reading, correction: Correction) -> Reading:

@@ -23,7 +23,9 @@ it once, and says how fast it is and which way round it counts; `zero-export dis
 
 Speed: how often a meter has something new is measured, and the controller adapts to it. The slower the meter, the
 longer an export lasts after the load has dropped: one second is good, five are usable, and with more than ten the
-house is held further away from the target.
+house is held further away from the target. When no reading has come for three times as long as usual, the inverters
+are set to what is safe. A meter that tells its power less often than every 15 s needs `interval_s`, if you want to wait
+for it that long.
 """
 
 

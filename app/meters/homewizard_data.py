@@ -21,6 +21,14 @@ class Fields:
     imported: str
     exported: str
 
+    @property
+    def counters(self) -> tuple[str, ...]:
+        """The energies that a meter may count, in all and by tariff."""
+        tariffs = (
+            name.replace("_kwh", f"_t{tariff}_kwh") for name in (self.imported, self.exported) for tariff in (1, 2)
+        )
+        return (self.imported, self.exported, *tariffs)
+
 
 V1 = Fields(
     "active_power_w",
@@ -57,8 +65,9 @@ def parse(document: Any, fields: Fields) -> Measured:
         raise DeviceDataError(f"there is no {fields.power}: the device has no values of the smart meter (yet)")
     power_w = watts(document[fields.power], fields.power)
     imported, exported = (_watt_hours(document.get(name)) for name in (fields.imported, fields.exported))
-    if power_w == 0.0 and imported == 0.0 and exported == 0.0:
-        raise DeviceDataError("power and both counters are 0: the device has just started, and has no values yet")
+    counters = [document[name] for name in fields.counters if document.get(name) is not None]
+    if power_w == 0.0 and counters and not any(counters):
+        raise DeviceDataError("power and all counters are 0: the device has just started, and has no values yet")
     stamp = document.get("timestamp")
     stamp_s = None if stamp is None else time_stamp(stamp, "timestamp")
     return Measured(power_w, _phases(document, fields, power_w), imported, exported, stamp_s)

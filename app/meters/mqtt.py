@@ -19,6 +19,7 @@ from app.model import DeviceDataError, DeviceError, DeviceUnavailable, Reading
 from app.outbound import MAX_BODY_BYTES
 
 SILENT = 3.0  # times the interval: then the topic is said to be silent
+GATHER_S = 0.1  # what comes so close together is told as one: two halves of a power, or more than anybody needs
 
 
 class MqttMeterConfig(MeterSection, Extraction):
@@ -70,13 +71,18 @@ class MqttMeter:
             broker.subscribe(topic, self._take)
 
     async def run(self, emit: Emit) -> None:
-        """Emit each message, and that nothing comes."""
+        """Emit what comes, the last of what comes together, and that nothing comes."""
         while True:
             try:
                 async with asyncio.timeout(SILENT * self._config.interval_s):
-                    emit(await self._outcomes.get())
+                    outcome = await self._outcomes.get()
             except TimeoutError:
                 emit(DeviceUnavailable(self._silence()))
+                continue
+            await asyncio.sleep(GATHER_S)
+            while not self._outcomes.empty():
+                outcome = self._outcomes.get_nowait()
+            emit(outcome)
 
     def _take(self, message: Message) -> None:
         self._heard = True

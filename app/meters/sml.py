@@ -20,6 +20,7 @@ from smllib.sml_frame import SmlFrame
 from smllib.sml_frame_snippet import SmlFrameSnippet
 
 from app.meters.obis import Register, Telegram
+from app.model import DeviceDataError
 
 ESCAPE = b"\x1b\x1b\x1b\x1b"
 START, END = ESCAPE + b"\x01\x01\x01\x01", ESCAPE + b"\x1a"
@@ -27,6 +28,7 @@ UNITS = {27: "W", 28: "VA", 29: "var", 30: "Wh", 32: "varh", 33: "A", 35: "V", 4
 STORAGES = (255, 127)  # the current value; one maker says 127
 DIRECTION = 0x2000  # in the status of 1.8.0: the meter exports
 POWER = "16.7.0"
+MAKER, DZG = "010060320101", b"DZG".hex()
 _BROKEN = (SmlLibException, ValueError, TypeError, IndexError, AttributeError, RecursionError, OverflowError)
 
 
@@ -39,7 +41,10 @@ class Decoded:
 
 
 def decode(data: bytes, *, dzg_fix: bool = False) -> Decoded:
-    """Every telegram in ``data`` that is whole. ``dzg_fix``: see `_unwrapped`."""
+    """Every telegram in ``data`` that is whole. ``dzg_fix``: see `_unwrapped`.
+
+    Raises `DeviceDataError` where that is needed and not given.
+    """
     telegrams, broken, start = [], 0, _find(data, START, 0)
     while start >= 0:
         following = _find(data, START, start + len(START))
@@ -89,7 +94,10 @@ def _entries(payload: bytes) -> tuple[list[SmlListEntry], float | None]:
 def _read(entries: list[SmlListEntry], stamp_s: float | None, dzg_fix: bool) -> Telegram:
     registers: dict[str, Register] = {}
     status: int | None = None
+    maker: Any = None
     for entry in entries:
+        if entry.obis == MAKER:
+            maker = entry.value
         medium, _, c, d, e, storage = bytes.fromhex(entry.obis)
         number = f"{c}.{d}.{e}"
         if medium != 1 or storage not in STORAGES or number in registers:
@@ -105,7 +113,19 @@ def _read(entries: list[SmlListEntry], stamp_s: float | None, dzg_fix: bool) -> 
             value = _scaled(value, entry.scaler)
         unit = "" if entry.unit is None else UNITS.get(entry.unit, f"unit {entry.unit}")
         registers[number] = Register(value if isinstance(value, float | str) else None, unit)
+    if maker == DZG and not dzg_fix:
+        _refuse_lost_byte(registers.get(POWER), status)
     return Telegram(registers, stamp_s)
+
+
+def _refuse_lost_byte(power: Register | None, status: int | None) -> None:
+    """An export of a meter that may leave out a byte (`_unwrapped`) counts where its status says so as well."""
+    exports = power is not None and isinstance(power.value, float) and power.value < 0.0
+    if power is not None and exports and status is not None and not status & DIRECTION:
+        raise DeviceDataError(
+            f"register {POWER} is {power.value:g} W, and the meter's status says that it imports: some meters of DZG "
+            "show an import between 328 and 655 W so: say dzg_fix: true"
+        )
 
 
 def _scaled(value: int, scaler: int | None) -> float | None:

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from app.meters.correct import Corrected, Correction, correct
 from app.meters.http_json import HttpJsonConfig
-from app.meters.pace import Pace
-from app.model import DeviceDataError, DeviceUnavailable, Phase, Reading
+from app.meters.pace import LONGEST_DUE_S, Pace
+from app.model import DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
 
 READING = Reading(60.0, 10.0, 1e9, (Phase(100.0, 230.0), Phase(-60.0), Phase(20.0)), 1000.0, 20.0)
 
@@ -21,14 +21,17 @@ READING = Reading(60.0, 10.0, 1e9, (Phase(100.0, 230.0), Phase(-60.0), Phase(20.
 class Scripted:
     """A meter that says what it is told."""
 
-    name, interval_s = "scripted", 1.0
+    name = "scripted"
+
+    def __init__(self, interval_s: float = 1.0) -> None:
+        self.interval_s = interval_s
 
     async def run(self, emit: object) -> None:
         raise NotImplementedError
 
 
-def corrected(correction: Correction | None = None, now_s: float = math.inf) -> Corrected:
-    return Corrected(Scripted(), correction or Correction(), lambda: now_s)
+def corrected(correction: Correction | None = None, now_s: float = math.inf, interval_s: float = 1.0) -> Corrected:
+    return Corrected(Scripted(interval_s), correction or Correction(), lambda: now_s)
 
 
 def test_turned_round_all_changes_its_sign_and_the_counters_their_places() -> None:
@@ -102,3 +105,38 @@ def test_the_pace_is_never_below_what_is_expected_and_never_absurd(steps: list[t
 def test_factors_that_are_none_are_refused(factors: list[float]) -> None:
     with pytest.raises(ValidationError, match="are no factors"):
         HttpJsonConfig(type="http_json", url="http://10.0.0.9/", path="$.p", phase_factors=factors)
+
+
+def test_a_value_that_is_told_again_is_missed_soon_however_seldom_it_changes() -> None:
+    meter = corrected()
+    for second in range(600):
+        meter.take(replace(READING, at_s=float(second), power_w=float(second // 50)))
+    assert meter.interval_s == 50.0
+    assert meter.due_s == 1.0
+
+
+def test_a_meter_with_a_clock_of_its_own_is_waited_for_at_its_pace() -> None:
+    meter = corrected()
+    for number in range(20):
+        meter.take(replace(READING, at_s=10.0 * number, power_w=float(number)))
+    assert meter.due_s == 10.0
+
+
+@pytest.mark.parametrize("error", [DeviceUnavailable("gone"), replace(READING, power_w=math.nan)])
+def test_a_meter_that_breaks_down_slowly_does_not_widen_what_is_allowed_to_it(error: DeviceError | Reading) -> None:
+    meter, at_s = corrected(), 0.0
+    for number in range(60):
+        at_s += 1.0 + number
+        meter.take(error if isinstance(error, DeviceError) else replace(error, at_s=at_s - 0.5))
+        meter.take(replace(READING, at_s=at_s, power_w=float(number)))
+    assert (meter.due_s, meter.interval_s) == (1.0, 1.0)
+
+
+def test_even_without_a_fault_in_between_there_is_an_end_to_waiting() -> None:
+    meter, declared, at_s = corrected(), corrected(interval_s=30.0), 0.0
+    for number in range(60):
+        at_s += 1.0 + number
+        for one in (meter, declared):
+            one.take(replace(READING, at_s=at_s, power_w=float(number)))
+    assert meter.due_s == LONGEST_DUE_S
+    assert declared.due_s == 30.0, "as its section says"

@@ -91,6 +91,8 @@ class TestMeasurement:
             ({"power_w": float("nan")}, "nan"),
             ({"power_w": 5e6}, "no house connection"),
             ({"power_w": 0, "energy_import_kwh": 0, "energy_export_kwh": 0}, "just started"),
+            ({"power_w": 0, "energy_import_kwh": 0.0}, "just started"),
+            ({"power_w": 0, "energy_import_t1_kwh": 0, "energy_import_t2_kwh": 0.0}, "just started"),
             ({"power_w": 5, "timestamp": "soon"}, "not a time"),
             ([], "no measurement"),
             (None, "no measurement"),

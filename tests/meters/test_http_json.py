@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from app.meters.base import Busy, poll
 from app.meters.http_json import HttpJson, HttpJsonConfig, parse
 from app.meters.slot import MeterSlot, combine
-from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Reading
+from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
 from app.outbound import new_session
 from tests.meters.fakes.digest import DigestDoor
 from tests.virtualtime import in_no_time
@@ -311,13 +311,19 @@ def test_several_meters_are_summed_when_all_have_answered() -> None:
     total = combine([one, other], 2.0)
     assert total is not None
     assert (total.power_w, total.at_s, total.import_wh, total.export_wh) == (70.0, 10.0, 11.0, None)
+    assert total.latency_s is None, "not known is not 0"
+    three = reading(60.0, 10.0, phases=(Phase(10.0), Phase(20.0), Phase(30.0)))
+    for parts, phases in (([three, one], ()), ([three, three], (*three.phases, *three.phases))):
+        total = combine(parts, 2.0)
+        assert total is not None
+        assert total.phases == phases
     assert combine([one, None], 2.0) is None
     assert combine([one, reading(1.0, 13.0)], 2.0) is None
 
 
 async def test_a_failed_meter_resets_the_count_of_good_readings() -> None:
     class Scripted:
-        name, interval_s = "scripted", 1.0
+        name, interval_s, due_s = "scripted", 1.0, 1.0
 
         async def run(self, emit: Any) -> None:
             for outcome in (reading(1.0, 1.0), reading(2.0, 2.0), DeviceError("gone"), reading(3.0, 3.0)):

@@ -11,7 +11,7 @@ import aiomqtt
 import pytest
 from pydantic import ValidationError
 
-from app.broker import Address, Broker
+from app.broker import Address, Broker, Message
 from app.checks import running
 from app.meters.mqtt import MqttMeter, MqttMeterConfig, parse
 from app.model import DeviceDataError, DeviceError, DeviceUnavailable, Reading
@@ -73,6 +73,40 @@ async def test_two_topics_are_one_power_once_both_are_heard(mosquitto: Mosquitto
         await until(lambda: heard)
     assert isinstance(heard[0], Reading)
     assert heard[0].power_w == -250.0
+
+
+class Unconnected(Broker):
+    """A connection whose messages the test hands over."""
+
+    def __init__(self) -> None:
+        super().__init__(Address("127.0.0.1", 1), "tested")
+
+    def bring(self, topic: str, payload: str) -> None:
+        for handler in self._exact[topic]:
+            handler(Message(topic, payload.encode(), retain=False))
+
+
+async def test_the_halves_of_one_power_are_never_told_before_both_have_changed() -> None:
+    broker, heard = Unconnected(), list[Reading | DeviceError]()
+    meter = MqttMeter(MqttMeterConfig(type="mqtt", import_topic="in", export_topic="out"), broker)
+    async with running(meter.run(heard.append)):
+        for imported, exported in (("500", "0"), ("0", "300"), ("200", "0")):
+            count = len(heard)
+            broker.bring("in", imported)
+            broker.bring("out", exported)
+            await until(lambda count=count: len(heard) > count)
+    assert [found.power_w for found in heard if isinstance(found, Reading)] == [500.0, -300.0, 200.0]
+
+
+async def test_of_a_flood_only_the_newest_is_told() -> None:
+    broker, heard = Unconnected(), list[Reading | DeviceError]()
+    meter = MqttMeter(config(), broker)
+    async with running(meter.run(heard.append)):
+        for number in range(10_000):
+            broker.bring("meter/power", str(number) if number % 3 else "n/a")
+        await until(lambda: heard)
+    assert len(heard) == 1
+    assert isinstance(heard[0], DeviceDataError), "9999 is divisible by 3"
 
 
 async def test_one_of_two_topics_alone_is_no_reading(mosquitto: Mosquitto) -> None:

@@ -167,6 +167,19 @@ def test_a_meter_that_loses_a_zero_byte(value: int, size: int, status: int | Non
     assert power_w(data) == value / 100.0, "nothing is changed without being told"
 
 
+@pytest.mark.parametrize(("status", "watts"), [(IMPORTS, None), (EXPORTS, -299.12)])
+def test_an_export_of_such_a_meter_counts_only_where_its_status_says_so(status: int, watts: float | None) -> None:
+    maker = Entry("96.50.1", unit=None, scaler=None, storage=1, raw=text(b"DZG"))
+    power = Entry("16.7.0", 0x8B28 - 0x10000, scaler=-2, size=2)
+    data = frame(maker, Entry("1.8.0", 5, WATT_HOUR, status=status), power)
+    if watts is not None:
+        assert power_w(data) == watts
+        return
+    with pytest.raises(DeviceDataError, match="say dzg_fix: true"):
+        power_w(data)
+    assert power_w(data, dzg_fix=True) == 356.24
+
+
 HOSTILE = {
     "a list of all the memory": b"\xf1\x8f\x8f\x8f\x8f\x8f\x8f\x0f",
     "a list of 4095": b"\xff\x8f\x0f",
