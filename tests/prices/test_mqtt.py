@@ -242,7 +242,7 @@ async def test_withdrawn_is_no_outage(mosquitto: Mosquitto) -> None:
 @pytest.mark.parametrize(
     ("keys", "text"),
     [
-        ({"topic": "price/#"}, "no spaces, + or #"),
+        ({"topic": "price/#"}, "no spaces, no + or #"),
         ({"topic": ""}, "is not an MQTT topic"),
         ({"currency": ""}, "currency"),
         ({"valid_s": 0}, "valid_s"),
