@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from app.meters.base import document
 from app.meters.shelly.digest import challenge_of_header, header
@@ -16,13 +16,6 @@ from app.outbound import place
 
 class NoSuchComponent(DeviceDataError):  # noqa: N818 - an answer as good as another
     """The device has no such method, or no such channel: it is not what it was taken for, or not any more."""
-
-
-class Rpc(Protocol):
-    """A way to call methods, one at a time."""
-
-    async def call(self, method: str, number: int | None = None) -> Any:
-        """The result of ``method``, for the channel ``number`` where it has some. Raises `DeviceError`."""
 
 
 class HttpRpc:

@@ -14,6 +14,7 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from tests.conftest import free_port
+from tests.meters.fakes.tcp import Listener
 
 UNIT = 1
 
@@ -110,29 +111,14 @@ async def bus(framer: FramerType = FramerType.SOCKET) -> AsyncIterator[Bus]:
 Behaviour = Callable[[asyncio.StreamWriter, bytes], Awaitable[None]]
 
 
-class Plain:
+class Plain(Listener):
     """Takes each request for its unit, and sends what ``behaviour`` makes of the right answer."""
 
     def __init__(self, registers: Mapping[int, int]) -> None:
-        self.port = free_port()
+        super().__init__()
         self.registers = dict(registers)
         self.behaviour: Behaviour | None = None
         self.refusal: int | None = None
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
-
-    async def listen(self) -> None:
-        """Be there, always at the same port."""
-        if self._server is None:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-
-    async def close(self) -> None:
-        """Be gone."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for writer in list(self._open):
-            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
-from tests.conftest import free_port
+from tests.meters.fakes.tcp import Listener
 
 START = datetime(2026, 1, 5, 12, 0, 0, tzinfo=UTC)
 
@@ -58,38 +58,19 @@ def household(power_w: float, seconds: float, **more: str) -> bytes:
     return telegram(registers | more)
 
 
-class Dongle:
+class Dongle(Listener):
     """Sends to everybody who is connected."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        super().__init__()
         self.host = f"127.0.0.1:{self.port}"
         self.connections = 0
         self.turned_away = False
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
 
     @property
     def clients(self) -> int:
         """How many are connected."""
         return len(self._open)
-
-    async def listen(self) -> None:
-        """Be there, always at the same port."""
-        if self._server is None:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-
-    async def close(self) -> None:
-        """Be gone."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        self.drop()
-
-    def drop(self) -> None:
-        """Break every connection."""
-        for writer in list(self._open):
-            writer.transport.abort()
 
     async def send(self, data: bytes) -> int:
         """Send to all; how many there were."""

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager, suppress
 import aiomqtt
 
 from app.checks import running
-from tests.conftest import Mosquitto, free_port, until
+from tests.conftest import Mosquitto, until
+from tests.meters.fakes.tcp import Listener
 
 
 class FakeVenus:
@@ -90,39 +91,23 @@ class FakeVenus:
                 await self._publish(name)
 
 
-class FakeModbus:
+class FakeModbus(Listener):
     """Its Modbus TCP: three signed registers from 820 on, for unit 100. ``error``: an exception code instead."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        super().__init__()
         self.powers: list[int] = [0, 0, 0]
         self.error: int | None = None
         self.habit = ""
         self.asked: list[tuple[int, int, int, int]] = []  # unit, function, address, count
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
-
-    async def start(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-
-    async def stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        self.drop()
-
-    def drop(self) -> None:
-        for writer in list(self._open):
-            writer.transport.abort()
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[FakeModbus]:
-        await self.start()
+        await self.listen()
         try:
             yield self
         finally:
-            await self.stop()
+            await self.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)

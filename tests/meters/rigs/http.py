@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import free_port, until
+from tests.conftest import until
 from tests.meters.contract import SILENT_CASES, Case, Rig
+from tests.meters.fakes.tcp import Listener
 from tests.meters.hostile import HEAD, page
 
 ABSENT = object()  # a power that is left out of the document, with its key
@@ -27,21 +28,19 @@ INSTEAD = {Case.MISSING: ABSENT, Case.NULL: None, Case.NAN: float("nan"), Case.T
 START_S = 1.7e9
 
 
-class HttpDevice:
+class HttpDevice(Listener):
     """Answers every GET with what ``documents`` makes of the power. Closes the connection, as small devices do."""
 
     def __init__(self, keys: Mapping[str, Any], documents: Documents, certificate: Path | None) -> None:
-        self.port = free_port()
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if certificate is not None else None
+        if tls is not None and certificate is not None:
+            tls.load_cert_chain(certificate)
+        super().__init__(tls)
         self.section = {"interval_s": 0.2, "timeout_s": 0.5, **_filled(keys, f"127.0.0.1:{self.port}")}
         self._documents = documents
-        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if certificate is not None else None
-        if self._tls is not None and certificate is not None:
-            self._tls.load_cert_chain(certificate)
         self._case, self._power_w = Case.GOOD, 0.0
         self._newest_s = START_S
         self._answered = 0
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
 
     async def show(self, case: Case, power_w: float) -> None:
         """Behave so from now on."""
@@ -50,19 +49,6 @@ class HttpDevice:
         if case in SILENT_CASES:
             before = self._answered
             await until(lambda: self._answered >= before + 3)
-
-    async def listen(self) -> None:
-        """Be there, always at the same port."""
-        if self._server is None:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
-
-    async def close(self) -> None:
-        """Be gone, with all connections."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for writer in list(self._open):
-            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)

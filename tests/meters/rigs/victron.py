@@ -72,9 +72,9 @@ class _Modbus:
         fake.error = {Case.MISSING: 2, Case.NOT_FOUND: 2, Case.BUSY: 6, Case.BROKEN: 4}.get(case)
         fake.powers = [0, 0, 0] if case is Case.RESTART else [round(4.0 * power_w), 0, 0]
         if case is Case.REFUSED:
-            await fake.stop()
+            await fake.close()
         else:
-            await fake.start()
+            await fake.listen()
         if before:
             fake.drop()
 
