@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-from app.inverters import InverterDriver
-from app.model import Command, Switch
+from app.fleet import Fleet
+from app.model import Command, RuleCommand, Switch
 
 log = logging.getLogger(__name__)
 
@@ -15,11 +15,12 @@ log = logging.getLogger(__name__)
 class Actuator:
     """At most one sending per inverter at a time; while one is under way the newest limit waits behind it."""
 
-    def __init__(self, drivers: Iterable[InverterDriver]) -> None:
-        self._drivers = {state.serial: driver for driver in drivers for state in driver.states()}
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._waiting: dict[str, Command] = {}
         self._switching: dict[str, asyncio.Task[None]] = {}
+        self._ruling: dict[str, asyncio.Task[None]] = {}
 
     def send(self, commands: Iterable[Command]) -> None:
         """Start sending; returns at once."""
@@ -36,10 +37,17 @@ class Actuator:
                 task = asyncio.create_task(self._switch(item), name=f"power {item.serial}")
                 self._switching[item.serial] = task
 
+    def rule(self, commands: Iterable[RuleCommand]) -> None:
+        """Start giving rules to slow inverters; returns at once. One that is under way is not overtaken."""
+        for command in commands:
+            if command.serial not in self._ruling:
+                task = asyncio.create_task(self._rule(command), name=f"rule {command.serial}")
+                self._ruling[command.serial] = task
+
     async def finish(self) -> None:
         """Wait until everything under way is sent or has failed."""
-        while self._under_way or self._switching:
-            await asyncio.gather(*self._under_way.values(), *self._switching.values())
+        while self._under_way or self._switching or self._ruling:
+            await asyncio.gather(*self._under_way.values(), *self._switching.values(), *self._ruling.values())
 
     async def wake(self) -> None:
         """Switch on all that is switched off; each comes back at the limit that it has."""
@@ -49,8 +57,7 @@ class Actuator:
             log.warning("could not be switched on again: %s", ", ".join(self._off()))
 
     def _off(self) -> list[str]:
-        drivers = set(self._drivers.values())
-        return [s.serial for driver in drivers for s in driver.states() if s.enabled and s.power_on is False]
+        return [state.serial for state in self._fleet.states() if state.enabled and state.power_on is False]
 
     def _start(self, command: Command) -> None:
         task = asyncio.create_task(self._send(command), name=f"limit {command.serial}")
@@ -59,14 +66,21 @@ class Actuator:
     async def _switch(self, item: Switch) -> None:
         how = "on" if item.on else "off"
         try:
-            sent = await self._drivers[item.serial].set_power(item.serial, on=item.on)
+            sent = await self._fleet.driver(item.serial).set_power(item.serial, on=item.on)
             log.info("%s switched %s: %s%s", item.serial, how, item.reason, "" if sent else " (not sent)")
         finally:
             del self._switching[item.serial]
 
+    async def _rule(self, command: RuleCommand) -> None:
+        try:
+            taken = await self._fleet.driver(command.serial).set_rule(command.serial, command.rule)
+            log.info("%s: %s (%s)%s", command.serial, command.rule, command.reason, "" if taken else ": not taken")
+        finally:
+            del self._ruling[command.serial]
+
     async def _send(self, command: Command) -> None:
         try:
-            sent = await self._drivers[command.serial].set_limit(command.serial, command.limit_w)
+            sent = await self._fleet.driver(command.serial).set_limit(command.serial, command.limit_w)
             log.debug(
                 "%s -> %.1f W (%s)%s", command.serial, command.limit_w, command.reason, "" if sent else ": not sent"
             )

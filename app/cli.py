@@ -274,7 +274,7 @@ def _doctor(options: argparse.Namespace) -> int:
         print(f"doctor: {unknown[0]!r} is none of {', '.join(doctor.DEVICES)}", file=sys.stderr)
         return BAD_CONFIG
     config = _load(options)
-    enabled = [inverter.serial for inverter in config.inverters if inverter.enabled]
+    enabled = [item.id for item in config.inverters if item.enabled and item.takes_watts]
     strange = [serial for serial in options.serial if serial.lower() not in enabled]
     if strange:
         print(f"doctor: --serial {strange[0]!r} is none of {', '.join(enabled)}", file=sys.stderr)

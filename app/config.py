@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from app.fields import BrokerConfig, CommandLine, Section, TopicPrefix, Url, is_notorious
-from app.inverters.opendtu import OpenDtuConfig, OpenDtuInverterConfig
+from app.inverters import InverterConfig
+from app.inverters.opendtu import OpenDtuConfig
 from app.meters import MeterConfig
 from app.mistakes import sentence
 from app.prices import PriceConfig
@@ -222,7 +223,7 @@ class Config(Section):
     mqtt: MqttConfig = MqttConfig()
     opendtu: OpenDtuConfig = OpenDtuConfig()
     meter: tuple[MeterConfig, ...] = Field(min_length=1, description="one meter, or a list that is summed")
-    inverters: tuple[OpenDtuInverterConfig, ...] = Field(min_length=1, max_length=20)
+    inverters: tuple[InverterConfig, ...] = Field(min_length=1, max_length=20)
     control: ControlConfig = ControlConfig()
     price: PriceConfig | None = None
     influxdb: InfluxConfig | None = None
@@ -245,15 +246,15 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        serials = [inverter.serial for inverter in self.inverters]
-        doubled = sorted({serial for serial in serials if serials.count(serial) > 1})
+        ids = [inverter.id for inverter in self.inverters]
+        doubled = sorted({one for one in ids if ids.count(one) > 1})
         if doubled:
             raise ValueError(f"inverters: serial {', '.join(doubled)} is there twice")
         if self.control.phases == "each" and self.control.switch_off:
             raise ValueError("control.switch_off: works with phases: net only")
         if self.control.phases == "each":
-            unknown = [i.serial for i in self.inverters if i.enabled and i.phase is None and not i.three_phase]
-            wrong = [i.serial for i in self.inverters if i.phase is not None and i.three_phase]
+            unknown = [i.id for i in self.inverters if i.enabled and i.phase is None and not i.three_phase]
+            wrong = [i.id for i in self.inverters if i.phase is not None and i.three_phase]
             if unknown:
                 raise ValueError(
                     f"inverters: control.phases is each, so {', '.join(unknown)} needs phase: 1, 2 or 3 (what it feeds)"

@@ -7,15 +7,17 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import aiohttp
 
-from app.broker import Address, Broker
+from app import inverters
+from app.access import Access
+from app.broker import Address, Broker, Message
+from app.brokers import Brokers
 from app.checks import Check, running, until
 from app.config import Config, InfluxConfig
-from app.inverters.opendtu import OpenDtu
 from app.meterdoctor import meters
-from app.model import InverterState
 from app.outbound import new_session
 from app.prices import Outside, PriceConfig, PriceFeed
 from app.redact import Redactor
@@ -28,7 +30,6 @@ DEVICES = ("meter", "mqtt", "inverter", "price", "telemetry")
 BROKER_WAIT_S = 6.0
 PRICE_WAIT_S = 12.0
 ANSWER_MAX_B = 4096
-INVERTER_WAIT_S = 12.0  # OpenDTU publishes every 5 s, later while its radio is busy
 
 
 async def examine(
@@ -52,26 +53,40 @@ async def examine(
 
 
 async def _mqtt(config: Config, *, with_inverters: bool) -> list[Check]:
-    mqtt = config.mqtt
-    broker = Broker(Address.of(config.opendtu.mqtt or mqtt), f"zero-export-{config.site}-doctor")
-    dtu = OpenDtu(config.opendtu, config.inverters, broker)
-    echoed = asyncio.Event()
-    probe = f"{mqtt.topic_prefix}/state/doctor"
-    broker.subscribe(probe, lambda _message: echoed.set())
-    async with running(broker.run()):
-        started_s = time.monotonic()
-        await until(lambda: broker.connected or broker.fault is not None, BROKER_WAIT_S)
-        if not broker.connected:
-            fault = broker.fault or f"no answer from the MQTT broker at {broker.address}"
-            return [Check("mqtt", "fail", fault, "Check the mqtt section of config.yaml, and that Mosquitto runs.")]
-        latency_ms = round(1000.0 * (time.monotonic() - started_s))
-        await broker.publish(probe, "probe", qos=1)
-        await until(echoed.is_set, 2.0)
-        checks = [_broker_check(broker, latency_ms, echoed.is_set(), probe)]
-        if with_inverters:
-            await until(lambda: all(state.power_at_s is not None for state in dtu.states()), INVERTER_WAIT_S)
-            checks += _inverter_checks(config, dtu)
-    return checks
+    """The brokers that carry commands, or ours where none does; and the inverters."""
+    mqtt, name = config.mqtt, f"zero-export-{config.site}-doctor"
+    async with new_session() as session:
+        own = Broker(Address.of(mqtt), name)
+        brokers = Brokers(own, mqtt, name)
+        drivers = inverters.build(config.inverters, config.opendtu, Access(session, brokers.at, config.data_dir))
+        carriers = list(dict.fromkeys(driver.broker for driver in drivers if driver.broker is not None))
+        if not carriers and "mqtt" in config.model_fields_set:
+            carriers = [own]
+        probes = {broker: asyncio.Event() for broker in carriers}
+        probe = f"{mqtt.topic_prefix}/state/doctor"
+        for broker, echoed in probes.items():
+            broker.subscribe(probe, partial(_set, echoed))
+        async with running(*(broker.run() for broker in carriers), *(driver.run() for driver in drivers)):
+            checks = [await _broker(broker, probe, echoed) for broker, echoed in probes.items()]
+            if with_inverters and all(broker.connected for broker in carriers):
+                checks += [check for driver in drivers for check in await driver.examine()]
+        return checks
+
+
+def _set(event: asyncio.Event, _message: Message) -> None:
+    event.set()
+
+
+async def _broker(broker: Broker, probe: str, echoed: asyncio.Event) -> Check:
+    started_s = time.monotonic()
+    await until(lambda: broker.connected or broker.fault is not None, BROKER_WAIT_S)
+    if not broker.connected:
+        fault = broker.fault or f"no answer from the MQTT broker at {broker.address}"
+        return Check("mqtt", "fail", fault, "Check the mqtt section of config.yaml, and that Mosquitto runs.")
+    latency_ms = round(1000.0 * (time.monotonic() - started_s))
+    await broker.publish(probe, "probe", qos=1)
+    await until(echoed.is_set, 2.0)
+    return _broker_check(broker, latency_ms, echoed.is_set(), probe)
 
 
 def _broker_check(broker: Broker, latency_ms: int, echoed: bool, probe: str) -> Check:
@@ -85,60 +100,6 @@ def _broker_check(broker: Broker, latency_ms: int, echoed: bool, probe: str) -> 
             values,
         )
     return Check("mqtt", "ok", f"{broker.address}: connected in {latency_ms} ms", values=values)
-
-
-def _inverter_checks(config: Config, dtu: OpenDtu) -> list[Check]:
-    gateway = dtu.gateway()
-    prefix = config.opendtu.topic_prefix
-    if gateway.seen_at_s is None:
-        state = (
-            "is offline"
-            if gateway.online is False
-            else f"has published nothing under {prefix}/ in {INVERTER_WAIT_S:.0f} s"
-        )
-        return [
-            Check(
-                "inverter",
-                "fail",
-                f"OpenDTU {state}",
-                f"In OpenDTU, Settings > MQTT: enable it with this broker, topic {prefix}/, and its user and password.",
-            )
-        ]
-    return [_inverter_check(state) for state in dtu.states()]
-
-
-def _inverter_check(state: InverterState) -> Check:
-    name = f"{state.name} ({state.serial})" if state.name != state.serial else state.serial
-    if state.reachable is None:
-        return Check(
-            "inverter",
-            "fail",
-            f"{name}: OpenDTU knows no inverter with this serial",
-            "Compare inverters.serial in config.yaml with OpenDTU's Settings > Inverters.",
-        )
-    if not state.reachable:
-        return Check(
-            "inverter",
-            "warn",
-            f"{name}: OpenDTU cannot reach it",
-            "At night this is normal; by day check the radio link.",
-        )
-    if state.power_at_s is None:
-        return Check(
-            "inverter", "warn", f"{name}: reachable, but no power was reported yet", "Run this again in a minute."
-        )
-    values = (("serial", state.serial), ("power_w", state.ac.power_w), ("limit_w", state.acked_w))
-    limit = f", limit {state.acked_w:.0f} W" if state.acked_w is not None else ""
-    detail = f"{name}: {state.ac.power_w:.1f} W{limit}"
-    if state.rated_w is not None and abs(state.rated_w - state.max_w) > 0.05 * state.max_w:
-        return Check(
-            "inverter",
-            "warn",
-            detail,
-            f"max_watt is {state.max_w:g}, but the inverter is rated {state.rated_w:g} W.",
-            values,
-        )
-    return Check("inverter", "ok", detail, values=values)
 
 
 async def _price(config: Config, section: PriceConfig) -> Check:

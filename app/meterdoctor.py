@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 from statistics import median
 
-from app.broker import Address, Broker, Message
+from app import inverters
+from app.access import Access
+from app.broker import Address, Broker
 from app.brokers import Brokers
 from app.checks import Check, running, until
 from app.config import Config
-from app.meters import Access, Meter, build
+from app.inverters import InverterDriver
+from app.meters import Meter, build
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Reading
 from app.outbound import new_session
 
@@ -63,27 +65,12 @@ class Heard:
         return median(gaps[1:] or gaps) if gaps else None  # the first value had been there for a while
 
 
-class Sun:
-    """What the inverters give together, by OpenDTU's live messages."""
-
-    def __init__(self, config: Config, broker: Broker) -> None:
-        self._powers_w: dict[str, float | None] = {item.serial: None for item in config.inverters}
-        for serial in self._powers_w:
-            broker.subscribe(f"{config.opendtu.topic_prefix}/{serial}/0/power", partial(self._take, serial))
-
-    def _take(self, serial: str, message: Message) -> None:
-        try:
-            power_w = float(message.payload)
-        except ValueError:
-            return
-        if not message.retain and math.isfinite(power_w):
-            self._powers_w[serial] = max(0.0, power_w)
-
-    @property
-    def power_w(self) -> float | None:
-        """In watts; None unless all are known."""
-        known = [power_w for power_w in self._powers_w.values() if power_w is not None]
-        return sum(known) if len(known) == len(self._powers_w) else None
+def sun_w(drivers: Sequence[InverterDriver]) -> float | None:
+    """What the inverters give together, by live messages; None unless all are known."""
+    states = [state for driver in drivers for state in driver.states()]
+    powers = [None if state.power_at_s is None else state.ac.power_w for state in states]
+    known = [max(0.0, power_w) for power_w in powers if power_w is not None]
+    return sum(known) if len(known) == len(powers) else None
 
 
 async def meters(config: Config) -> list[Check]:
@@ -94,14 +81,14 @@ async def meters(config: Config) -> list[Check]:
         brokers = Brokers(own, config.mqtt, name)
         access = Access(session, brokers.at, config.data_dir)
         drivers = [(item.type, build(item, access)) for item in config.meter]
-        near = brokers.at(config.opendtu.mqtt)
-        sun = Sun(config, near)
-        async with running(*(broker.run() for broker in (own, *brokers.others))):
+        sun = inverters.build(config.inverters, config.opendtu, access)
+        works = [broker.run() for broker in (own, *brokers.others)] + [driver.run() for driver in sun]
+        async with running(*works):
             heard = [await listen(kind, driver) for kind, driver in drivers]
             alone = len(heard) == 1 and heard[0].fault is None  # of several, each may see a part of the house only
-            if alone and near.connected:
-                await until(lambda: sun.power_w is not None, SUN_WAIT_S)
-                heard[0].pv_w = sun.power_w
+            if alone and all(driver.broker is None or driver.broker.connected for driver in sun):
+                await until(lambda: sun_w(sun) is not None, SUN_WAIT_S)
+                heard[0].pv_w = sun_w(sun)
     return [check(one) for one in heard]
 
 

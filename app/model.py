@@ -110,6 +110,50 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """What a slow inverter keeps to by itself, until it is given another rule.
+
+    ``export_w``: the most that the house may export; None: as much as the inverter may without us.
+    ``produce``: False: it is to give nothing at all.
+    """
+
+    export_w: float | None = None
+    produce: bool = True
+
+    def __str__(self) -> str:
+        if not self.produce:
+            return "no production"
+        return "normal export" if self.export_w is None else f"export up to {self.export_w:g} W"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleState:
+    """How an inverter stands to its rules, one that takes minutes to follow and regulates by itself.
+
+    ``dwell_s``: the least time between two switches; ``reaction_s``: until its power has followed for certain.
+    ``least_export_w``: no rule may ask for less export, but for no production at all: a battery that regulates as well
+    would make the sun collapse. ``steps``: the values of ``export_w`` that it knows; None: any. ``can_stop``: it knows
+    ``produce=False``. ``accepted``: the last rule that it took from us, in this run or an earlier one, and since when.
+    ``shown``: what it said last when it was asked; None: not known, or none of the rules. ``own_meter``: it measures
+    the grid itself; without, the rule is about its production. ``refused``: why the last try failed, None where it did
+    not; ``tried_at_s`` is of the last try, whatever came of it.
+    """
+
+    dwell_s: float
+    reaction_s: float
+    least_export_w: float = 0.0
+    steps: tuple[float | None, ...] | None = None
+    can_stop: bool = False
+    own_meter: bool = True
+    accepted: Rule | None = None
+    accepted_at_s: float | None = None
+    shown: Rule | None = None
+    shown_at_s: float | None = None
+    refused: str | None = None
+    tried_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InverterState:
     """One inverter as its driver knows it.
 
@@ -123,7 +167,10 @@ class InverterState:
     since ``powered_at_s``; None: never, or it may have changed since.
     ``foreign``/``foreign_at_s``: the last command to it that was not ours, as ``topic: payload``.
     ``undelivered_since_s``: since when the broker takes our commands and hands them to nobody (its access rules).
-    ``guarded``: its dead-man will is armed: if we die, the broker lowers it.
+    ``guarded``: its dead-man will is armed: if we die, the broker lowers it. ``guardable``: there can be one.
+    ``rule``: how it stands to its rules; None: it takes limits in watts. ``pace_s``: the least time between two limits;
+    ``step_w``: smaller changes are not worth one; ``dead_time_s``: as `ControlSettings.dead_time_s`, where it is known
+    to be another. ``writes_today`` of ``writes_budget``: limits written to a memory that wears out.
     """
 
     serial: str
@@ -155,6 +202,18 @@ class InverterState:
     foreign_at_s: float | None = None
     undelivered_since_s: float | None = None
     guarded: bool = False
+    guardable: bool = True
+    rule: RuleState | None = None
+    pace_s: float = 0.0
+    step_w: float = 0.0
+    dead_time_s: tuple[float, float] | None = None
+    writes_today: int | None = None
+    writes_budget: int | None = None
+
+    @property
+    def regulated(self) -> bool:
+        """Whether it takes limits in watts, and from us."""
+        return self.enabled and self.rule is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +229,24 @@ class GatewayState:
     seen_at_s: float | None = None
     utc_s: float | None = None
     data_seq: int = 0
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatteryState:
+    """A battery that regulates by itself. ``power_w > 0`` charging.
+
+    ``at_s``: when a message last proved power and charge; ``interval_s``: how often it is expected to tell.
+    ``max_charge_w``: the most that it takes, where that is known.
+    """
+
+    name: str
+    soc_pct: float | None = None
+    power_w: float | None = None
+    at_s: float | None = None
+    interval_s: float = 10.0
+    capacity_wh: float | None = None
+    max_charge_w: float | None = None
     fault: str | None = None
 
 
@@ -281,6 +358,7 @@ class Snapshot:
     broker_fault: str | None = None
     step_test: StepTestRequest | None = None
     dead_man: bool = False
+    battery: BatteryState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +376,15 @@ class Switch:
 
     serial: str
     on: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCommand:
+    """One rule to give a slow inverter now."""
+
+    serial: str
+    rule: Rule
     reason: str
 
 
@@ -392,7 +479,8 @@ class Decision:
     ``setpoint_w`` the site ceiling that the law asks for, ``load_w`` the estimated household load,
     ``error_w`` = grid - target. ``trim_*`` are the PID terms in watts. ``dead_times``: by serial, the seconds that the
     law reckons with. ``step_test``: the one that was asked for, as it stands. ``wills``: those to be armed now.
-    ``gate``: None without prices and without an override.
+    ``gate``: None without prices and without an override. ``rules``: for slow inverters. ``obeyed``: by serial, whether
+    the power of a slow inverter has followed its rule; not in it while that is not known.
     """
 
     mode: Mode
@@ -414,6 +502,8 @@ class Decision:
     switches: tuple[Switch, ...] = ()
     wills: tuple[Will, ...] = ()
     gate: Gate | None = None
+    rules: tuple[RuleCommand, ...] = ()
+    obeyed: tuple[tuple[str, bool], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import aiohttp
 
-from app import __version__
+from app import __version__, inverters
+from app.access import Access
 from app.actuator import Actuator
 from app.alerts import Alerts
 from app.api.discovery import Discovery
@@ -26,15 +27,14 @@ from app.brokers import Brokers
 from app.config import Config
 from app.control import EXPORT_WEIGHTS, Controller, ControlSettings, PriceRules
 from app.control.commissioning import usable_dead_time_s
-from app.deadman import DeadMan
 from app.excursions import Evidence, ExcursionCounter
+from app.fleet import Fleet
 from app.hub import Hub
-from app.inverters.opendtu import OpenDtu
 from app.kept import Kept
 from app.learned import LearnedStore
 from app.leaving import PATIENCE_S, exit_commands, leave
 from app.ledger import KeptLedger, LedgerKeeper
-from app.meters import Access, build
+from app.meters import build
 from app.meters.slot import MeterSlot
 from app.model import Fault, Mode, Settings, Snapshot, StepTestReport, Tick
 from app.outbound import new_session
@@ -72,21 +72,16 @@ class System:
         self._hub = Hub()
         configured = Settings(config.control.enabled, config.control.target_point_w)
         self._store = SettingsStore(config.data_dir / "settings.json", configured)
-        name, prefix, own = f"zero-export-{config.site}", config.mqtt.topic_prefix, config.opendtu.mqtt
-        self._broker = Broker(
-            Address.of(config.mqtt), name, (f"{prefix}/status", "offline"), heartbeat_topic=f"{prefix}/state/heartbeat"
-        )
-        self._dtu_broker = (
-            self._broker
-            if own is None
-            else Broker(Address.of(own), f"{name}-opendtu", heartbeat_topic=f"{prefix}/state/heartbeat")
-        )
-        self._brokers = Brokers(self._broker, config.mqtt, f"{name}-meter")
+        name, prefix = f"zero-export-{config.site}", config.mqtt.topic_prefix
+        heartbeat = f"{prefix}/state/heartbeat"
+        will = (f"{prefix}/status", "offline")
+        self._broker = Broker(Address.of(config.mqtt), name, will, heartbeat_topic=heartbeat)
+        self._brokers = Brokers(self._broker, config.mqtt, f"{name}-device")
         access = Access(session, self._brokers.at, config.data_dir)
         self._meter = MeterSlot([build(item, access) for item in config.meter])
-        self._dtu = OpenDtu(config.opendtu, config.inverters, self._dtu_broker)
-        self._dead_man = DeadMan(self._dtu_broker, config.site, self._dtu.will)
-        self._actuator = Actuator([self._dtu])
+        drivers = inverters.build(config.inverters, config.opendtu, access)
+        self._fleet = Fleet(drivers, [item.id for item in config.inverters], config.site, heartbeat)
+        self._actuator = Actuator(self._fleet)
         self._pricing = Pricing(config, session, self._broker)
         self._ledger_file = Kept(config.data_dir / "ledger.json", KeptLedger, KeptLedger(), "ledger")
         self._ledger = LedgerKeeper(
@@ -103,7 +98,7 @@ class System:
             if config.recorder is not None
             else None
         )
-        enabled = [item.serial for item in config.inverters if item.enabled]
+        enabled = [item.id for item in config.inverters if item.enabled and item.takes_watts]
         self._tests = StepTests(enabled, dry_run=config.control.dry_run)
         self._telemetry = Telemetry(config, self._hub, self._store, self._toggle_url)
         self._evidence = Kept(config.data_dir / "excursions.json", Evidence, Evidence(), "excursions")
@@ -124,11 +119,12 @@ class System:
             faults=self._telemetry.faults,
             tests=self._tests,
             stored=self._telemetry.records,
-            dropped=lambda: {"opendtu": self._dtu.dropped, "set": self._mqtt.dropped},
+            dropped=lambda: {"inverters": self._fleet.dropped, "set": self._mqtt.dropped},
         )
         self._watchdog = Watchdog()
         self._wake = self._meter.arrived
-        self._dtu_broker.on_connect(self._connected)
+        for broker in self._fleet.brokers:
+            broker.on_connect(self._connected)
         self._store.on_change(lambda _settings, _source: self._wake.set())
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[str], None] | None) -> int:
@@ -158,7 +154,8 @@ class System:
             "mqtt": self._broker.run,
             "mqtt surface": self._mqtt.run,
             "discovery": self._discovery.run,
-            "dead man": self._dead_man.run,
+            "inverters": self._fleet.run,
+            "dead man": self._fleet.guard,
             "telemetry": self._telemetry.run,
             "learned": partial(self._learned.run, lambda: self._controller.learned),
         }
@@ -171,7 +168,7 @@ class System:
         if not self._config.control.dry_run:
             edges["excursions"] = partial(self._evidence.run, self._excursions.evidence)
             edges["ledger"] = partial(self._ledger_file.run, self._ledger.kept)
-        return edges if self._dtu_broker is self._broker else edges | {"mqtt of opendtu": self._dtu_broker.run}
+        return edges
 
     async def _loop(self) -> None:
         """The control loop. There is no try in it: a device's failure is data, an exception is a bug."""
@@ -190,7 +187,8 @@ class System:
             if not self._config.control.dry_run:
                 self._actuator.send(decision.commands)
                 self._actuator.switch(decision.switches)
-                self._dead_man.arm(decision.wills)
+                self._actuator.rule(decision.rules)
+                self._fleet.arm(decision.wills)
             step_s = time.perf_counter() - started_s
             self._note(self._tests.take(decision.step_test))
             tick = self._told(Tick(snapshot, decision, self._config.control.dry_run, step_s))
@@ -221,12 +219,12 @@ class System:
             now_s=time.monotonic(),
             utc_s=utc_s,
             meter=self._meter.state,
-            inverters=self._dtu.states(self._dead_man.armed),
+            inverters=self._fleet.states(),
             settings=self._store.expire(utc_s),
             price=self._pricing.state(),
-            gateways=(self._dtu.gateway(),),
-            broker_connected=self._dtu_broker.connected,
-            broker_fault=self._dtu_broker.fault,
+            gateways=self._fleet.gateways(),
+            broker_connected=self._fleet.connected,
+            broker_fault=self._fleet.broker_fault,
             step_test=self._tests.request,
             dead_man=not self._config.control.dry_run,
         )
@@ -268,7 +266,7 @@ class System:
         self._watchdog.stop()
         steps = [
             ("exit limit", self._leave_limits(patience_s=0.0 if crashed else PATIENCE_S)),
-            ("dead man", self._dead_man.close()),
+            ("dead man", self._fleet.unguard()),
             ("goodbye", self._mqtt.close()),
             ("telemetry", self._telemetry.close()),
             ("learned", self._learned.close(self._controller.learned)),
@@ -304,7 +302,7 @@ class System:
         if tick is None or not regulating or how == "keep" or self._config.control.dry_run:
             return
         commands = exit_commands(tick.snapshot, how, self._config.control.fail_safe_w)
-        await leave(self._actuator, self._dtu.states, commands, patience_s)
+        await leave(self._actuator, self._fleet.states, commands, patience_s)
 
 
 def control_settings(config: Config) -> ControlSettings:

@@ -12,6 +12,8 @@ from typing import Any
 
 import aiohttp
 
+from app import inverters
+from app.access import Access
 from app.api.status import step_test
 from app.broker import Address, Broker
 from app.brokers import Brokers
@@ -20,9 +22,9 @@ from app.config import Config
 from app.control.commissioning import usable_dead_time_s
 from app.control.settings import ControlSettings
 from app.control.steptest import StepTest
-from app.inverters.opendtu import OpenDtu
+from app.fleet import Fleet
 from app.learned import LearnedStore
-from app.meters import Access, build
+from app.meters import build
 from app.meters.slot import MeterSlot
 from app.model import InverterState, Progress, Settings, Snapshot, StepTestReport, StepTestRequest
 from app.outbound import new_session
@@ -148,9 +150,8 @@ async def _alone(config: Config, serials: Sequence[str], say: Say) -> list[Check
     store = LearnedStore(config.data_dir / "learned.json")
     async with new_session() as session:
         bench = Bench(config, session)
-        others = (broker.run() for broker in bench.others)
-        async with running(bench.meter.run(), bench.broker.run(), *others):
-            await until(lambda: bench.broker.connected or bench.broker.fault is not None, BROKER_WAIT_S)
+        async with running(*bench.works):
+            await until(lambda: bench.fleet.connected or bench.fleet.broker_fault is not None, BROKER_WAIT_S)
             checks = []
             for number, serial in enumerate(serials, 1):
                 report = await bench.test(StepTestRequest(serial, number), say)
@@ -163,15 +164,17 @@ async def _alone(config: Config, serials: Sequence[str], say: Say) -> list[Check
 
 
 class Bench:
-    """Meter, broker and OpenDTU, with a step test in the place of the controller."""
+    """Meter, brokers and inverters, with a step test in the place of the controller."""
 
     def __init__(self, config: Config, session: aiohttp.ClientSession) -> None:
-        address = Address.of(config.opendtu.mqtt or config.mqtt)
-        self.broker = Broker(address, f"zero-export-{config.site}-steptest")
-        brokers = Brokers(self.broker, config.mqtt, f"zero-export-{config.site}-steptest-meter")
-        self.meter = MeterSlot([build(item, Access(session, brokers.at, config.data_dir)) for item in config.meter])
-        self.others = brokers.others
-        self._dtu = OpenDtu(config.opendtu, config.inverters, self.broker)
+        name = f"zero-export-{config.site}-steptest"
+        own = Broker(Address.of(config.mqtt), name)
+        brokers = Brokers(own, config.mqtt, name)
+        access = Access(session, brokers.at, config.data_dir)
+        self.meter = MeterSlot([build(item, access) for item in config.meter])
+        drivers = inverters.build(config.inverters, config.opendtu, access)
+        self.fleet = Fleet(drivers, [item.id for item in config.inverters], config.site)
+        self.works = [self.meter.run(), self.fleet.run(), *(broker.run() for broker in (own, *brokers.others))]
         self._window_s = ControlSettings().meter_window_s
 
     async def test(self, request: StepTestRequest, say: Say) -> StepTestReport:
@@ -185,7 +188,7 @@ class Bench:
                 if command is not None:
                     # where no limit was known, the first one is what it gave
                     back_w = (self._state(request.serial).acked_w or command.limit_w) if back_w is None else back_w
-                    await self._dtu.set_limit(command.serial, command.limit_w)
+                    await self.fleet.driver(command.serial).set_limit(command.serial, command.limit_w)
                 if test.running and test.report.text != said:
                     said = test.report.text
                     say(f"{test.report.name}: {said}")
@@ -205,20 +208,20 @@ class Bench:
             now_s=time.monotonic(),
             utc_s=time.time(),
             meter=self.meter.state,
-            inverters=self._dtu.states(),
+            inverters=self.fleet.states(),
             settings=Settings(),
-            broker_connected=self.broker.connected,
-            broker_fault=self.broker.fault,
+            broker_connected=self.fleet.connected,
+            broker_fault=self.fleet.broker_fault,
         )
 
     def _state(self, serial: str) -> InverterState:
-        return next(state for state in self._dtu.states() if state.serial == serial)
+        return next(state for state in self.fleet.states() if state.serial == serial)
 
     async def _put_back(self, serial: str, limit_w: float, say: Say) -> None:
         state = self._state(serial)
         if state.commanded_w is not None and abs(state.commanded_w - min(limit_w, state.max_w)) < 0.1:
             say(f"{state.name}: its limit stays at {state.commanded_w:.0f} W")
-        elif await self._dtu.set_limit(serial, limit_w):
+        elif await self.fleet.driver(serial).set_limit(serial, limit_w):
             say(f"{state.name}: its limit is back at {limit_w:.0f} W")
         else:
-            say(f"{state.name}: its limit could not be put back to {limit_w:.0f} W: set it in OpenDTU")
+            say(f"{state.name}: its limit could not be put back to {limit_w:.0f} W: set it there by hand")

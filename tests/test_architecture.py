@@ -37,7 +37,7 @@ HOMES = {
     "yaml": {"yamlfile.py"},
     "amqtt": {"simulator/broker.py"},
     "matplotlib": {"simulator/plot.py"},
-    "pymodbus": {"meters/modbus_client.py"},
+    "pymodbus": {"modbus.py"},
     "smllib": {"meters/sml.py"},
     "zeroconf": {"discover/browse.py"},
     "aiomqtt": {"broker.py", "mqttconnection.py", "simulator/opendtu.py"},

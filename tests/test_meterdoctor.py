@@ -12,10 +12,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from app.broker import Message
 from app.checks import running
 from app.config import Config
-from app.meterdoctor import TRY, Heard, Sun, check, direction, listen, meters
+from app.meterdoctor import TRY, Heard, check, direction, listen, meters
 from app.meters.base import Emit
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Reading
 from tests.conftest import Mosquitto
@@ -180,21 +179,3 @@ async def test_an_inverter_that_is_not_heard_leaves_the_sun_unknown(
         (found,) = await meters(configuration(mosquitto, meter))
     await server.close()
     assert (found.status, found.next_step) == ("ok", TRY)
-
-
-@pytest.mark.parametrize(
-    ("payload", "retain", "power_w"),
-    [(b"5", True, None), (b"nan", False, None), (b"", False, None), (b"-1", False, 0.0), (b"80.5", False, 80.5)],
-)
-def test_what_an_inverter_gives_is_a_live_number(payload: bytes, retain: bool, power_w: float | None) -> None:
-    class Ear:
-        def subscribe(self, topic: str, handler: Any) -> None:
-            handler(Message(topic, payload, retain))
-
-    config = Config.model_validate(
-        {
-            "meter": {"type": "shelly", "host": "10.0.0.5"},
-            "inverters": [{"serial": "112180400001", "max_watt": 600}],
-        }
-    )
-    assert Sun(config, Ear()).power_w == power_w  # type: ignore[arg-type]

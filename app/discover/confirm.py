@@ -12,7 +12,7 @@ import aiohttp
 from app.discover.browse import Announced
 from app.discover.opendtu import confirm_opendtu
 from app.discover.paste import Found, Line
-from app.meters.base import get_json
+from app.documents import get_json
 from app.model import DeviceAuthError, DeviceDataError
 from app.outbound import ask
 

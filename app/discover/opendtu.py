@@ -10,9 +10,9 @@ import aiohttp
 from pydantic import TypeAdapter, ValidationError
 
 from app.discover.paste import Found, Line
+from app.documents import get_json, optional
 from app.fields import Host, TopicPrefix
 from app.inverters.opendtu import OpenDtuInverterConfig
-from app.meters.base import get_json, optional
 from app.model import DeviceDataError, DeviceError
 
 MOST = 20  # inverters of a configuration

@@ -1,23 +1,27 @@
-"""Inverters: one file per gateway or protocol."""
+"""Inverters: one file or folder per gateway or protocol. The union below is the registry."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from app.model import GatewayState, InverterState
+from pydantic import BeforeValidator
+
+from app.access import Access
+from app.inverters.base import InverterDriver, InverterSection
+from app.inverters.opendtu import OpenDtu, OpenDtuConfig, OpenDtuInverterConfig
+
+__all__ = ["InverterConfig", "InverterDriver", "InverterSection", "build"]
 
 
-class InverterDriver(Protocol):
-    """A group of inverters behind one gateway."""
+def _named(value: Any) -> Any:
+    return {"type": "opendtu", **value} if isinstance(value, dict) else value
 
-    def states(self) -> tuple[InverterState, ...]:
-        """What is known now, in the order of the configuration."""
 
-    def gateway(self) -> GatewayState:
-        """What is known of the gateway now."""
+InverterConfig = Annotated[OpenDtuInverterConfig, BeforeValidator(_named)]
 
-    async def set_limit(self, serial: str, limit_w: float) -> bool:
-        """Send a limit; True when the transport took it. Whether the inverter obeys, `states` tells later."""
 
-    async def set_power(self, serial: str, *, on: bool) -> bool:
-        """Switch on or off; True when the transport took it."""
+def build(inverters: Sequence[InverterConfig], opendtu: OpenDtuConfig, access: Access) -> list[InverterDriver]:
+    """The drivers of these sections: one for all behind OpenDTU, one for each other."""
+    behind = tuple(item for item in inverters if isinstance(item, OpenDtuInverterConfig))
+    return [OpenDtu(opendtu, behind, access.broker(opendtu.mqtt))] if behind else []

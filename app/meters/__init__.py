@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.meters.base import Access, Emit, Meter, MeterSection
+from app.access import Access
+from app.meters.base import Emit, Meter, MeterSection
 from app.meters.correct import Corrected, Correction
 from app.meters.dsmr import DsmrConfig
 from app.meters.enphase import EnphaseConfig
@@ -37,7 +38,7 @@ MeterConfig = Annotated[
     Field(discriminator="type"),
 ]
 
-__all__ = ["Access", "Emit", "Meter", "MeterConfig", "build"]
+__all__ = ["Emit", "Meter", "MeterConfig", "build"]
 
 
 def build(section: MeterSection, access: Access) -> Corrected:

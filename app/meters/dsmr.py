@@ -15,8 +15,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from app.access import Access
 from app.fields import Host, host_and_port
-from app.meters.base import About, Access, Emit, Meter, MeterSection
+from app.meters.base import About, Emit, Meter, MeterSection
 from app.meters.freshness import DeviceTime
 from app.meters.obis import Grid, Telegram, crc16, difference, grid, text_telegram
 from app.meters.push import SILENT, keep

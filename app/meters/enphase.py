@@ -19,14 +19,16 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from app.access import Access
+from app.digestlogin import DigestLogin
+from app.documents import get_json, optional
 from app.endpoint import HeaderText
 from app.fields import Host
-from app.meters.base import About, Access, Emit, Meter, PolledConfig, get_json, optional, poll, watts
+from app.meters.base import About, Emit, Meter, PolledConfig, poll, watts
 from app.meters.freshness import DeviceTime, time_stamp
-from app.meters.login import DigestLogin
-from app.meters.pins import Pin
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, Phase, Reading
 from app.outbound import CertificateChanged
+from app.pins import Pin
 from app.redact import Redactor, secrets_of
 
 log = logging.getLogger(__name__)

@@ -18,9 +18,10 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from app.access import Access
 from app.endpoint import basic_login
 from app.fields import Host
-from app.meters.base import About, Access, Emit, Meter, PolledConfig
+from app.meters.base import About, Emit, Meter, PolledConfig
 from app.meters.esphome_states import PING_S, Heard, document_of, object_id, value_of
 from app.meters.pace import Pace
 from app.meters.push import SILENT, Closed, Wanted, keep

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from app.meters.base import optional
+from app.documents import optional
 from app.meters.push import Wanted, in_watts
 from app.model import DeviceDataError, DeviceError, DeviceUnavailable
 

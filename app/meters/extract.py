@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from app.documents import optional
 from app.fields import Section
 from app.jsonpath import JsonPath, look_up
-from app.meters.base import optional, watts
+from app.meters.base import watts
 from app.meters.freshness import time_stamp
 from app.model import DeviceDataError, Phase
 

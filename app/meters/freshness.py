@@ -10,7 +10,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from app.meters.base import optional
+from app.documents import optional
 from app.model import DeviceDataError
 
 WINDOW_S = 300.0  # the difference of the clocks is the smallest of the last one to two windows: clocks drift

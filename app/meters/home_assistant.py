@@ -17,9 +17,10 @@ from typing import Annotated, Any, Literal
 import aiohttp
 from pydantic import Field, StringConstraints, model_validator
 
+from app.access import Access
 from app.endpoint import HeaderText
 from app.fields import Url
-from app.meters.base import About, Access, Emit, Meter, PolledConfig
+from app.meters.base import About, Emit, Meter, PolledConfig
 from app.meters.home_assistant_states import SUBSCRIPTION, Entity, Talk, apply, mapping, state_of, value_of
 from app.meters.push import SILENT, Closed, Wanted, keep
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Reading

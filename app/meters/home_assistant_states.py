@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from app.meters.base import optional
+from app.documents import optional
 from app.meters.push import SILENT, Wanted, in_watts
 from app.model import DeviceDataError
 

@@ -3,7 +3,7 @@
 Version 2 tells the time of the meter beside each value, so that copies of old values are known as such: a P1 meter
 that has lost its smart meter goes on answering, and one that is broken repeats its last value at each new connection.
 So no value of a connection is believed before a second, newer one. kWh meters measure themselves, and tell no time.
-Its certificate is that of the first contact (`app.meters.pins`).
+Its certificate is that of the first contact (`app.pins`).
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from typing import Any, Literal
 import aiohttp
 from pydantic import Field, model_validator
 
+from app.access import Access
+from app.documents import get_json
 from app.endpoint import HeaderText
 from app.fields import Host
-from app.meters.base import About, Access, Emit, Meter, PolledConfig, get_json, poll
+from app.meters.base import About, Emit, Meter, PolledConfig, poll
 from app.meters.freshness import DeviceTime
 from app.meters.homewizard_data import V1, V2, Measured, parse
 from app.meters.jsonsocket import JsonSocket
-from app.meters.pins import Pin
 from app.meters.push import SILENT, keep
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Reading
 from app.outbound import CertificateChanged, dial
+from app.pins import Pin
 from app.redact import Redactor, secrets_of
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.meters.base import optional, watts
+from app.documents import optional
+from app.meters.base import watts
 from app.meters.freshness import time_stamp
 from app.model import DeviceDataError, Phase
 

@@ -11,12 +11,14 @@ from typing import Any, Literal
 import aiohttp
 from pydantic import ConfigDict, Field, model_validator
 
+from app.access import Access
+from app.digestlogin import DigestLogin
+from app.documents import get_json
 from app.endpoint import Endpoint
 from app.jsonpath import JsonPath, look_up
-from app.meters.base import About, Access, Emit, Meter, PolledConfig, get_json, poll
+from app.meters.base import About, Emit, Meter, PolledConfig, poll
 from app.meters.extract import Extracted, Extraction, extract
 from app.meters.freshness import DeviceTime
-from app.meters.login import DigestLogin
 from app.meters.presets import asked, filled, presets
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, Reading
 from app.outbound import place

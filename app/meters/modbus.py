@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from app.access import Access
 from app.fields import Host
-from app.meters.base import About, Access, Emit, Meter, PolledConfig, poll, watts
-from app.meters.modbus_client import Framing, ModbusClient
+from app.meters.base import About, Emit, Meter, PolledConfig, poll, watts
 from app.meters.registers import PRODUCTS, Register, Span, Words, models, spans, value
+from app.modbus import Framing, ModbusClient
 from app.model import DeviceDataError, DeviceError, Phase, Reading
 
 LONGEST_PAUSE_S = 10.0

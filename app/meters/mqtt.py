@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from app.access import Access
 from app.broker import Broker, Message
 from app.fields import BrokerConfig, TopicPrefix
-from app.meters.base import About, Access, Emit, Meter, MeterSection
+from app.meters.base import About, Emit, Meter, MeterSection
 from app.meters.extract import Extracted, Extraction, extract, quantity
 from app.meters.freshness import DeviceTime
 from app.model import DeviceDataError, DeviceError, DeviceUnavailable, Reading

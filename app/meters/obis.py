@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from app.meters.base import optional, watts
+from app.documents import optional
+from app.meters.base import watts
 from app.model import DeviceDataError, Phase
 
 WATTS = {"W": 1.0, "kW": 1000.0}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from app.documents import optional
 from app.meters import base
 from app.meters.base import Emit, watts
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Phase
@@ -91,5 +92,5 @@ def in_watts(number: object, unit: str, name: str, to_mend: str) -> float:
         raise DeviceDataError(f"{name} has no unit, and may be W or kW: {to_mend}")
     if unit not in UNITS:
         raise DeviceDataError(f"{name} is in {unit[:20]}, which is no unit of power: name the one that shows the power")
-    value = base.optional(number)
+    value = optional(number)
     return watts(number if value is None else value * UNITS[unit], name)

@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from app.meters.base import About, Access, Emit, Meter, MeterSection
+from app.access import Access
+from app.meters.base import About, Emit, Meter, MeterSection
 from app.meters.freshness import DeviceTime
 from app.meters.push import SILENT
 from app.meters.speedwire import TICKER_TURN, Telegram, parse, sender

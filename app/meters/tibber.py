@@ -13,9 +13,11 @@ from typing import Annotated, Literal
 import aiohttp
 from pydantic import Field, StringConstraints, field_validator
 
+from app.access import Access
+from app.documents import get_body
 from app.endpoint import basic_login
 from app.fields import Host
-from app.meters.base import About, Access, Emit, Meter, PolledConfig, get_body, poll
+from app.meters.base import About, Emit, Meter, PolledConfig, poll
 from app.meters.freshness import DeviceTime
 from app.meters.obis import Grid, Telegram, grid, negative, signed_power, text_telegrams
 from app.model import DeviceDataError, DeviceError, DeviceUnavailable, Reading

@@ -15,12 +15,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from app.access import Access
 from app.broker import Broker, Message
 from app.fields import BrokerConfig, Host
-from app.meters.base import About, Access, Emit, Meter, PolledConfig, poll
-from app.meters.modbus_client import ModbusClient
+from app.meters.base import About, Emit, Meter, PolledConfig, poll
 from app.meters.push import LONGEST_PAUSE_S, SILENT
 from app.meters.victron_grid import Grid, registers
+from app.modbus import ModbusClient
 from app.model import DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
 
 KEEPALIVE_S = 30.0  # the device stops publishing 60 s after the last one

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 
-from app.meters.base import optional, watts
+from app.documents import optional
+from app.meters.base import watts
 from app.model import DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
 
 LONGEST_S = 25.0  # a phase that has not come for so long is not believed: it is asked for sooner than that

@@ -11,6 +11,7 @@ from app.actuator import Actuator
 from app.control import ControlSettings
 from app.control.allocate import Unit
 from app.control.standby import needless
+from app.fleet import Fleet
 from app.model import Mode, Override, Settings, Switch
 from app.simulator.house import HouseConfig
 from app.simulator.parameters import DtuConfig, InverterConfig
@@ -172,7 +173,7 @@ def test_as_few_as_it_takes_are_switched_off_and_no_more_watts_than_needed() -> 
 
 async def test_what_is_off_is_switched_on_at_exit_and_what_cannot_be_is_told(caplog: pytest.LogCaptureFixture) -> None:
     loop = house()
-    actuator = Actuator([loop.driver])
+    actuator = Actuator(Fleet([loop.driver], [one.serial for one in THREE], "home"))
     actuator.switch([Switch(THREE[0].serial, on=False, reason="a test"), Switch(THREE[1].serial, False, "a test")])
     await actuator.finish()
     loop.wire.connected = False

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
+from app.access import Access
 from app.broker import Address, Broker
 from app.brokers import Brokers
 from app.checks import running
 from app.fields import BrokerConfig
-from app.meters import Access, MeterConfig, base, build
+from app.meters import MeterConfig, base, build
 from app.meters.docs import sections
 from app.model import DeviceError, DeviceUnavailable, Reading
 from app.outbound import new_session

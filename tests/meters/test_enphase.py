@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 from pydantic import ValidationError
 
+from app.access import Access
 from app.broker import Address, Broker
-from app.meters import Access
 from app.meters.enphase import Clamps, Enphase, EnphaseConfig, advice, find, parse, readings_of
 from app.model import DeviceAuthError, DeviceDataError, DeviceUnavailable, Phase, Reading
 from app.outbound import new_session

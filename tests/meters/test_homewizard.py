@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from app.access import Access
 from app.broker import Address, Broker
-from app.meters import Access, Meter, MeterConfig, base, homewizard, push
+from app.meters import Meter, MeterConfig, base, homewizard, push
 from app.meters.homewizard import HomeWizard, HomeWizardConfig, HomeWizardV2
 from app.meters.homewizard_data import V1, V2, parse
-from app.meters.pins import FILE
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable
 from app.outbound import new_session
+from app.pins import FILE
 from tests.conftest import until
 from tests.meters.fakes.homewizard import FOLDER, TOKEN, FakeHomeWizard, fixture
 from tests.meters.followed import Followed, following

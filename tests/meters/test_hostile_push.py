@@ -14,10 +14,11 @@ import pytest
 from aiohttp import WSMsgType, web
 from pydantic import TypeAdapter
 
+from app.access import Access
 from app.broker import Address, Broker
 from app.brokers import Brokers
 from app.fields import BrokerConfig
-from app.meters import Access, MeterConfig, build
+from app.meters import MeterConfig, build
 from app.outbound import new_session
 from tests.conftest import until
 from tests.meters.fakes.esphome import FakeEspHome

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.access import Access
 from app.broker import Address, Broker
-from app.meters import Access
 from app.meters.enphase import Enphase, EnphaseConfig
 from app.meters.homewizard import HomeWizard, HomeWizardConfig
 from app.meters.http_json import HttpJson, HttpJsonConfig

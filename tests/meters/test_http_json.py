@@ -14,7 +14,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import ValidationError
 
-from app.meters.base import Busy, poll
+from app.documents import Busy
+from app.meters.base import poll
 from app.meters.http_json import HttpJson, HttpJsonConfig, parse
 from app.meters.slot import MeterSlot, combine
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading

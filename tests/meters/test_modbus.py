@@ -17,8 +17,8 @@ from pymodbus import FramerType
 from pymodbus.constants import ExcCodes
 
 from app.meters.modbus import ModbusConfig, ModbusMeter, parse
-from app.meters.modbus_client import ModbusClient
 from app.meters.registers import Register, Span, models, spans, value
+from app.modbus import ModbusClient
 from app.model import DeviceDataError, DeviceUnavailable, Phase
 from tests.conftest import free_port
 

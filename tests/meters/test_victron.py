@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from app.access import Access
 from app.broker import Address, Broker
 from app.brokers import Brokers
 from app.checks import running
 from app.fields import BrokerConfig
 from app.meters import victron, victron_grid
-from app.meters.base import Access
 from app.meters.victron import VictronConfig, VictronModbus, VictronMqtt
 from app.meters.victron_grid import Grid, parse, registers
 from app.model import DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading

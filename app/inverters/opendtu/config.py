@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from app.fields import BrokerConfig, OptionalHost, Section, TopicPrefix
+from app.inverters.base import InverterSection, whole_tenths
 
 MAX_LIMIT_W = 6553.5  # OpenDTU encodes watts x 10 in 16 bits and does not check
 
@@ -24,11 +25,6 @@ def _valid_serial(value: str) -> str:
     return value.lower()
 
 
-def _whole_tenths(value: float) -> float:
-    """Limits go out with one decimal: a maximum that cannot be sent exactly would never be seen as reached."""
-    return max(0.1, math.floor(value * 10.0 + 1e-6) / 10.0)
-
-
 class OpenDtuConfig(Section):
     """Where OpenDTU publishes."""
 
@@ -37,14 +33,12 @@ class OpenDtuConfig(Section):
     mqtt: BrokerConfig | None = Field(None, description="the broker that OpenDTU publishes to, where it is not ours")
 
 
-class OpenDtuInverterConfig(Section):
+class OpenDtuInverterConfig(InverterSection):
     """One inverter behind OpenDTU."""
 
     serial: Annotated[str, BeforeValidator(_text_serial), AfterValidator(_valid_serial)]
     type: Literal["opendtu"] = "opendtu"
-    name: str = Field("", max_length=60)
-    enabled: bool = Field(True, description="false: read and shown, never commanded")
-    max_watt: Annotated[float, Field(gt=0, le=MAX_LIMIT_W, description="rated AC power"), AfterValidator(_whole_tenths)]
+    max_watt: Annotated[float, Field(gt=0, le=MAX_LIMIT_W, description="rated AC power"), AfterValidator(whole_tenths)]
     min_watt: float | None = Field(None, ge=0, description="lowest limit to send; default 3 %, at least 20 W")
     channels: int | None = Field(None, ge=1, le=6, description="DC inputs to record; default: all that are reported")
     phase: int | None = Field(None, ge=1, le=3, description="the phase that it feeds; none: all three alike (HMT)")

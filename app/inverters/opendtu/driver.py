@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import partial
 
 from app.broker import Broker, Handler, Message
+from app.checks import Check, until
+from app.inverters.base import EXAMINE_S, InverterDriver, examined
 from app.inverters.opendtu.commands import LIMIT, OBEYED, POWER, Commands, Whose
 from app.inverters.opendtu.config import OpenDtuConfig, OpenDtuInverterConfig
 from app.inverters.opendtu.gateway import Gateway
@@ -24,7 +26,7 @@ PATIENCE_S, PATIENCE_EACH_S = 8.0, 2.5  # as long as OpenDTU may take to show a 
 BAD_INPUT_S = 3600.0
 
 
-class OpenDtu:
+class OpenDtu(InverterDriver):
     """All configured inverters behind one OpenDTU. ``dropped`` counts the fields that could not be used."""
 
     def __init__(
@@ -38,7 +40,8 @@ class OpenDtu:
     ) -> None:
         self.dropped = 0
         self._prefix = config.topic_prefix
-        self._broker, self._clock = broker, clock
+        self.broker = self._broker = broker
+        self._clock = clock
         gap_s = max(60.0, 15.0 * len(inverters))  # each is polled every 5 s x their number
         patience_s = PATIENCE_S + PATIENCE_EACH_S * len(inverters)
         self._inverters = {item.serial: Heard(item, clock, utc, gap_s, Commands(patience_s)) for item in inverters}
@@ -90,6 +93,20 @@ class OpenDtu:
         if on is not inverter.power_on:  # not merely sent again
             inverter.power_on, inverter.powered_at_s = on, sent_s
         return True
+
+    async def examine(self) -> list[Check]:
+        """What `doctor` finds: OpenDTU itself first."""
+        await until(lambda: all(state.power_at_s is not None for state in self.states()), EXAMINE_S)
+        if self._gateway.state().seen_at_s is None:
+            silent = f"has published nothing under {self._prefix}/ in {EXAMINE_S:.0f} s"
+            state = "is offline" if self._gateway.online is False else silent
+            step = (
+                f"In OpenDTU, Settings > MQTT: enable it with this broker, topic {self._prefix}/, and its user and "
+                "password."
+            )
+            return [Check("inverter", "fail", f"OpenDTU {state}", step)]
+        step = "Compare inverters.serial in config.yaml with OpenDTU's Settings > Inverters."
+        return [examined(state, "OpenDTU", step) for state in self.states()]
 
     def will(self, serial: str, limit_w: float) -> tuple[str, str]:
         """Topic and payload with which the broker may command this limit in our name: that is no foreign command."""

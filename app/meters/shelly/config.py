@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from app.access import Access
 from app.fields import Host
-from app.meters.base import About, Access, Meter, PolledConfig
+from app.meters.base import About, Meter, PolledConfig
 
 
 class ShellyConfig(PolledConfig):

@@ -10,8 +10,9 @@ from typing import Any
 
 import aiohttp
 
+from app.documents import document
 from app.endpoint import basic_login
-from app.meters.base import Emit, document, poll, when_new
+from app.meters.base import Emit, poll, when_new
 from app.meters.shelly.config import ShellyConfig
 from app.meters.shelly.device import Device, Gen1Device, rpc_device
 from app.meters.shelly.login import LeftAlone, Login

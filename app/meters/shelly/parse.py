@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from app.meters.base import optional, watts
+from app.documents import optional
+from app.meters.base import watts
 from app.model import DeviceDataError, Phase
 
 UNUSABLE = ("power_meter_failure", "ct_type_not_set")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from app.meters.base import document
+from app.documents import document
 from app.meters.shelly.digest import challenge_of_header, header
 from app.meters.shelly.login import Challenged, Login, Throttled, Use, signed
 from app.meters.shelly.wire import Wire

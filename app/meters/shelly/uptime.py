@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.meters.base import optional
+from app.documents import optional
 from app.model import DeviceDataError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from app.meters.base import Busy, get_json
+from app.documents import Busy, get_json
 from app.model import DeviceAuthError
 
 

@@ -1,0 +1,26 @@
+"""What a driver of a device may use of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from app.broker import Broker
+from app.fields import BrokerConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The ways out. ``broker``: the connection to the broker of a section, or to ours for None.
+
+    ``shared``: what several drivers of one device use together, by a key of their own.
+    """
+
+    session: aiohttp.ClientSession
+    broker: Callable[[BrokerConfig | None], Broker]
+    data_dir: Path
+    shared: dict[Any, Any] = field(default_factory=dict)
