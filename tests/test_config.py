@@ -191,7 +191,7 @@ def test_check_says_ok(tmp_path: Path) -> None:
 
 def test_the_documentation_names_every_key() -> None:
     docs = Path(__file__).parent.parent / "docs"
-    text = (docs / "configuration.md").read_text() + (docs / "meters.md").read_text()
+    text = "".join(page.read_text() for page in docs.glob("*.md"))
     document = schema()
     sections = {"Config": document, **document["$defs"]}
     named = ("`{}`", ".{}`", "`{}: ", "## `{}`")
