@@ -108,7 +108,7 @@ def test_the_account_of_excursions() -> None:
 
 def test_dropped_messages_are_counted_by_their_source() -> None:
     found = exposed(None, None, opendtu=3, surface=0)
-    assert found['zero_export_mqtt_dropped_messages_total{source="inverters"}'] == 3
+    assert found['zero_export_mqtt_dropped_messages_total{source="opendtu"}'] == 3
     assert found['zero_export_mqtt_dropped_messages_total{source="surface"}'] == 0
 
 
