@@ -24,6 +24,7 @@ PURE += [
 PURE += [f"meters/shelly/{name}.py" for name in ("digest", "parse", "uptime")]
 PURE += ["prices/board.py", "jsonpath.py", "ledger.py", "potential.py"]
 PURE += ["telemetry/segment.py", "telemetry/answers.py", "telemetry/troubles.py"]
+PURE += ["simulator/battery.py"]
 PURE += ["counter.py", "energy.py", "localtime.py", "telemetry/tables.py", "telemetry/csvfile.py"]
 PURE += ["meters/obis.py", "meters/sml.py"]
 PURE += ["meters/homewizard_data.py", "meters/speedwire.py", "discover/paste.py"]
