@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from html.parser import HTMLParser
+from typing import Any
 
 import aiohttp
 
@@ -82,7 +83,7 @@ class _Visit:
         """GET it, or POST a form to it. Raises `DeviceError`."""
         url = f"{self._base}{path}"
         headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}
-        request = {} if form is None else {"method": "POST", "data": {**form, "_csrf": self._csrf}}
+        request: dict[str, Any] = {} if form is None else {"method": "POST", "data": {**form, "_csrf": self._csrf}}
         answer = await ask(
             self._session, url, TIMEOUT_S, headers=headers, max_bytes=MAX_BYTES, any_status=True, **request
         )
