@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-
 from app.config import Config, ConfigError, load
 
 GX = {"type": "victron", "host": "192.168.1.20"}
