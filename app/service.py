@@ -116,11 +116,13 @@ def _installation(path: Path, config: Config, account: str | None) -> Installati
     files = (config.log.file, hook.status_file if hook is not None else None)
     written = [config.data_dir, *(file.parent for file in files if file is not None)]
     here, environment = Path(__file__).resolve().parent.parent, path.parent / ".env"
+    python = Path(sys.executable).absolute()  # the link, not where it leads: that is out of the virtual environment
     found_anyway = here.name in ("site-packages", "dist-packages")
     return Installation(
-        python=Path(sys.executable).absolute(),  # not resolved: a link out of a virtual environment leads out of it
+        python=python,
         config=path,
         writable=tuple(dict.fromkeys(Path(os.path.normpath(path.parent / one)) for one in written)),
+        behind=(python.resolve(), here, path.resolve()),
         code=None if found_anyway else here,
         environment=environment if environment.exists() and dotenv.is_plain(environment) else None,
         account=account,
@@ -166,12 +168,19 @@ def _known(account: str) -> pwd.struct_passwd:
 
 
 def _as(user: pwd.struct_passwd, of: Installation, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run our interpreter as somebody else, in an environment like that of the service."""
+    """Run our interpreter as somebody else, in an environment like that of the service. Raises `ServiceError`."""
     environment = {"PATH": os.defpath} | ({"PYTHONPATH": str(of.code)} if of.code is not None else {})
-    return subprocess.run(  # noqa: S603
-        [str(of.python), "-P", *arguments], capture_output=True, text=True, check=False, timeout=PATIENCE_S, cwd="/",
-        user=user.pw_uid, group=user.pw_gid, extra_groups=os.getgrouplist(user.pw_name, user.pw_gid), env=environment,
-    )  # fmt: skip
+    groups = os.getgrouplist(user.pw_name, user.pw_gid)
+    try:
+        return subprocess.run(  # noqa: S603
+            [str(of.python), "-P", *arguments], capture_output=True, text=True, check=False, timeout=PATIENCE_S,
+            cwd="/", user=user.pw_uid, group=user.pw_gid, extra_groups=groups, env=environment,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ServiceError(
+            f"the account {user.pw_name} cannot run {of.python}: {error}; "
+            "install the program where others may read it (/opt/zero-export), with the Python of the system"
+        ) from None
 
 
 def _read(file: Path) -> str | None:

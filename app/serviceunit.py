@@ -19,13 +19,15 @@ class Installation:
     """What the unit is about; all paths are absolute.
 
     ``code``: the folder that `app` is imported from; None: Python finds it by itself. ``writable``: data_dir and what
-    else is written, the first is also the one that must be mounted. ``environment``: a `.env` that systemd reads as we
-    do. ``account``: whom a unit of the system runs as; None: it is one of the user's own. ``systemd``: its version.
+    else is written. ``behind``: where links lead, that have to be followed. ``environment``: a `.env` that systemd
+    reads as we do. ``account``: whom a unit of the system runs as; None: it is one of the user's own. ``systemd``: its
+    version.
     """
 
     python: PurePath
     config: PurePath
     writable: tuple[PurePath, ...]
+    behind: tuple[PurePath, ...] = ()
     code: PurePath | None = None
     environment: PurePath | None = None
     account: str | None = None
@@ -34,7 +36,7 @@ class Installation:
     @property
     def paths(self) -> tuple[PurePath, ...]:
         """Everything that it needs to see."""
-        return (self.python, self.config, *self.writable, *(() if self.code is None else (self.code,)))
+        return (self.python, self.config, *self.writable, *self.behind, *(() if self.code is None else (self.code,)))
 
 
 def unit(of: Installation) -> str:
@@ -69,7 +71,7 @@ def _process(of: Installation) -> list[str]:
 
 def _restart(of: Installation) -> list[str]:
     if of.systemd is None or of.systemd < STEPS_SINCE:
-        return ["RestartSec=5"]
+        return ["RestartSec=2"]
     return ["RestartSec=1", "RestartSteps=6", "RestartMaxDelaySec=60"]
 
 

@@ -74,13 +74,14 @@ def test_it_is_less_exposed_than_most(tmp_path: Path) -> None:
             ["EnvironmentFile"],
         ),
         (replace(PLAIN, config=PurePath("/home/pi/config.yaml")), ["ProtectHome=read-only"], []),
+        (replace(PLAIN, behind=(PurePath("/root/.pyenv/bin/python"),)), ["ProtectHome=read-only"], []),
         (replace(PLAIN, writable=(PurePath("/tmp/data"),)), ['ReadWritePaths="/tmp/data"'], ["PrivateTmp"]),
         (
             replace(PLAIN, account=None),
             ["WantedBy=default.target", "ProtectHome=read-only"],
             ["User=", "Capab", "After"],
         ),
-        (replace(PLAIN, systemd=252), ["RestartSec=5"], ["RestartSteps", "RestartMaxDelaySec"]),
+        (replace(PLAIN, systemd=252), ["RestartSec=2"], ["RestartSteps", "RestartMaxDelaySec"]),
         (replace(PLAIN, systemd=254), ["RestartSec=1", "RestartSteps=6", "RestartMaxDelaySec=60"], []),
         (ODD, ['Environment="PYTHONPATH=/opt/zero export"', "EnvironmentFile=-/srv/sun 50%%/.env"], []),
     ],
@@ -423,6 +424,18 @@ def test_what_the_account_cannot_use_is_told_before_anything_is_written(
         assert of_system.run("install", "--system", "--config", str(of_system.config)) == 1
         assert text in capsys.readouterr().err
     assert not (of_system.folder / "units").exists()
+
+
+def test_a_program_that_the_account_cannot_start_is_told(
+    of_system: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*_args: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied", sys.executable)
+
+    monkeypatch.setattr(service.subprocess, "run", run)
+    monkeypatch.setattr(systemd, "output", lambda _command: "")
+    assert of_system.run("install", "--system", "--config", str(of_system.config)) == 1
+    assert f"cannot run {sys.executable}: [Errno 13] Permission denied" in capsys.readouterr().err
 
 
 def test_a_configuration_of_root_wants_an_account(

@@ -141,10 +141,11 @@ def test_no_tick_makes_a_message_that_they_cannot_read(
 
 
 @asynccontextmanager
-async def fed(mosquitto: Mosquitto, **keys: Any) -> AsyncIterator[tuple[Hub, list[aiomqtt.Message]]]:
+async def fed(mosquitto: Mosquitto, *, grid: bool = True) -> AsyncIterator[tuple[Hub, list[aiomqtt.Message]]]:
     """A feed at work, and what arrives below its topic."""
-    broker, hub, heard = Broker(Address(mosquitto.host, mosquitto.port), "fed"), Hub(), []
-    feed = VenusFeed(broker, "zero-export/venus", **({"interval_s": 2.0, "hub": hub} | keys))
+    broker, hub = Broker(Address(mosquitto.host, mosquitto.port), "fed"), Hub()
+    feed = VenusFeed(broker, "zero-export/venus", 2.0, hub, grid=grid)
+    heard: list[aiomqtt.Message] = []
 
     async def listen() -> None:
         async with aiomqtt.Client(mosquitto.host, mosquitto.port) as client:

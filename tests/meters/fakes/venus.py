@@ -107,9 +107,9 @@ class FakeVenus:
                     done = json.dumps({"value": int(time.time())})
                     await self._client.publish(f"N/{self.portal}/full_publish_completed", done)
         elif "/grid/" in topic:
-            instance, path = topic.split("/", 4)[3:]
-            value = self.services.get(int(instance), {}).get(path)
-            await self._tell(f"grid/{instance}/{path}", json.dumps({"value": value}))
+            place, path = topic.split("/", 4)[3:]
+            value = self.services.get(int(place), {}).get(path)
+            await self._tell(f"grid/{place}/{path}", json.dumps({"value": value}))
         elif topic.endswith("/Power"):
             name = topic.split("/")[-2]
             if name in self.phases:
