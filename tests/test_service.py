@@ -432,7 +432,7 @@ def test_a_program_that_the_account_cannot_start_is_told(
     def run(*_args: object, **_options: object) -> None:
         raise PermissionError(13, "Permission denied", sys.executable)
 
-    monkeypatch.setattr(service.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(systemd, "output", lambda _command: "")
     assert of_system.run("install", "--system", "--config", str(of_system.config)) == 1
     assert f"cannot run {sys.executable}: [Errno 13] Permission denied" in capsys.readouterr().err
