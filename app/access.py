@@ -17,10 +17,12 @@ from app.fields import BrokerConfig
 class Access:
     """The ways out. ``broker``: the connection to the broker of a section, or to ours for None.
 
-    ``shared``: what several drivers of one device use together, by a key of their own.
+    ``shared``: what several drivers of one device use together, by a key of their own. ``publishes_grid``: we publish
+    our grid power as a meter of its own (`venus`): a device may show it, and must not be believed.
     """
 
     session: aiohttp.ClientSession
     broker: Callable[[BrokerConfig | None], Broker]
     data_dir: Path
     shared: dict[Any, Any] = field(default_factory=dict)
+    publishes_grid: bool = False

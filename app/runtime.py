@@ -22,6 +22,7 @@ from app.api.http import HttpServer
 from app.api.links import toggle_url
 from app.api.mqtt import MqttSurface
 from app.api.status import all_faults, status
+from app.api.venusfeed import VenusFeed
 from app.broker import Address, Broker
 from app.brokers import Brokers
 from app.config import Config
@@ -77,7 +78,7 @@ class System:
         will = (f"{prefix}/status", "offline")
         self._broker = Broker(Address.of(config.mqtt), name, will, heartbeat_topic=heartbeat)
         self._brokers = Brokers(self._broker, config.mqtt, f"{name}-device")
-        access = Access(session, self._brokers.at, config.data_dir)
+        access = Access(session, self._brokers.at, config.data_dir, publishes_grid=config.publishes_grid)
         self._meter = MeterSlot([build(item, access) for item in config.meter])
         drivers = inverters.build(config.inverters, config.opendtu, access)
         self._fleet = Fleet(drivers, [item.id for item in config.inverters], config.site, heartbeat)
@@ -110,6 +111,7 @@ class System:
         self._alerts = Alerts(config.alerts, config.site, self._faults) if config.alerts is not None else None
         self._mqtt = MqttSurface(self._broker, config.mqtt.topic_prefix, self._hub, self._store, self.describe)
         self._discovery = Discovery.of(config, self._broker, self._hub)
+        self._venus = VenusFeed.of(config.venus, self._brokers.at, self._hub) if config.venus is not None else None
         self._http = HttpServer(
             config.http,
             self._hub,
@@ -163,6 +165,8 @@ class System:
         edges |= {f"mqtt of {broker.address}": broker.run for broker in self._brokers.others}
         if self._recorder is not None:
             edges["recorder"] = self._recorder.run
+        if self._venus is not None:
+            edges["venus"] = self._venus.run
         if self._alerts is not None:
             edges["alerts"] = self._alerts.run
         if not self._config.control.dry_run:

@@ -29,6 +29,7 @@ PURE += ["counter.py", "energy.py", "localtime.py", "telemetry/tables.py", "tele
 PURE += ["meters/obis.py", "meters/sml.py"]
 PURE += ["meters/homewizard_data.py", "meters/speedwire.py", "discover/paste.py"]
 PURE += ["enphase/about.py", "enphase/token.py", "meters/enphase_stream.py"]
+PURE += ["api/venus.py", "feedback.py", "meters/victron_services.py"]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},

@@ -20,7 +20,8 @@ from app.broker import Broker, Message
 from app.fields import BrokerConfig, Host
 from app.meters.base import About, Emit, Meter, PolledConfig, poll
 from app.meters.push import LONGEST_PAUSE_S, SILENT
-from app.meters.victron_grid import Grid, registers
+from app.meters.victron_grid import LEARN_S, Grid, registers
+from app.meters.victron_services import WHERE, GridServices
 from app.modbus import ModbusClient
 from app.model import DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
 
@@ -53,12 +54,19 @@ class VictronConfig(PolledConfig):
         None, description="the VRM portal ID; found out where its broker knows one only"
     )
     phases: int | None = Field(None, ge=1, le=3, description="how many phases the meter has; default: found out")
+    instance: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        description="device instance of the grid meter to read; default: the one that Venus takes",
+    )
     mqtt: BrokerConfig | None = Field(None, description="the broker, where it is not the one of the GX device")
 
     @model_validator(mode="after")
     def _somewhere(self) -> VictronConfig:
-        if self.transport == "modbus" and (self.mqtt is not None or self.portal_id is not None):
-            raise ValueError("transport: modbus takes neither mqtt nor portal_id")
+        over_mqtt = (self.mqtt, self.portal_id, self.instance)
+        if self.transport == "modbus" and any(key is not None for key in over_mqtt):
+            raise ValueError("transport: modbus takes neither mqtt nor portal_id nor instance")
         if self.host is None and (self.transport == "modbus" or self.mqtt is None):
             raise ValueError("give host, the address of the GX device")
         return self
@@ -67,23 +75,35 @@ class VictronConfig(PolledConfig):
         """The driver for this device."""
         if self.transport == "modbus":
             return VictronModbus(self)
-        return VictronMqtt(self, access.broker(self.mqtt or BrokerConfig(host=str(self.host))))
+        broker = access.broker(self.mqtt or BrokerConfig(host=str(self.host)))
+        return VictronMqtt(self, broker, wary=access.publishes_grid)
 
 
 class VictronMqtt:
-    """Follows the phases of one device."""
+    """Follows the phases of one device. ``wary``: it may show our own grid power, which is no reading."""
 
-    def __init__(self, config: VictronConfig, broker: Broker, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        config: VictronConfig,
+        broker: Broker,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        wary: bool = False,
+    ) -> None:
         self.name = f"victron at {config.host or broker.address}"
         self.interval_s = config.interval_s
         self._config, self._broker, self._clock = config, broker, clock
         self._portals = dict.fromkeys([config.portal_id] if config.portal_id else [])
         self._grid = Grid(config.phases)
+        self._wary, self._services = wary, GridServices(config.instance)
+        self._phases = "system/0/Ac/Grid" if config.instance is None else f"grid/{config.instance}/Ac"
         self._arrived = asyncio.Event()
         self._kept_s: float | None = None  # when the last keep-alive was sent
         who = config.portal_id or "+"
         broker.subscribe(f"N/{who}/system/0/Serial", self._met)
-        broker.subscribe(f"N/{who}/system/0/Ac/Grid/+/Power", self._take)
+        broker.subscribe(f"N/{who}/{self._phases}/+/Power", self._take)
+        for path in WHERE if wary else ():
+            broker.subscribe(f"N/{who}/grid/+/{path}", self._named)
         broker.subscribe(f"N/{who}/full_publish_completed", self._completed)
         broker.on_connect(self._greet)
         broker.on_disconnect(self._lost)
@@ -96,7 +116,7 @@ class VictronMqtt:
             await self._keep_alive()
             await self._read(self._grid.names if quiet else self._grid.old(self._clock() - READ_AGAIN_S))
             now_s = self._clock()
-            outcome = self._grid.outcome(now_s)
+            outcome = self._outcome(now_s)
             if isinstance(outcome, DeviceError):
                 outcome = type(outcome)(f"{self.name}: {outcome}")
             elif outcome is None and now_s - told_s >= SILENT * self._config.interval_s:
@@ -104,6 +124,17 @@ class VictronMqtt:
             if outcome is not None:
                 told_s = now_s
                 emit(outcome)
+
+    def _outcome(self, now_s: float) -> Reading | DeviceError | None:
+        """What the phases say, unless it may be what we say ourselves."""
+        try:
+            self._services.check()
+        except DeviceDataError as error:
+            return error
+        told = self._grid.published or self._services.named or self._grid.since(LEARN_S, now_s)
+        if self._wary and not told:
+            return None
+        return self._grid.outcome(now_s)
 
     async def _quiet(self) -> bool:
         """Wait for something to happen; True: for an interval, nothing has."""
@@ -138,7 +169,7 @@ class VictronMqtt:
         """Have it publish some phases once more: a value that stands still says nothing by itself."""
         if self._portal is not None and self._broker.connected:
             for phase in phases:
-                await self._broker.publish(f"R/{self._portal}/system/0/Ac/Grid/{phase}/Power", "")
+                await self._broker.publish(f"R/{self._portal}/{self._phases}/{phase}/Power", "")
 
     def _met(self, message: Message) -> None:
         if message.payload:  # retained: that it is there is no value
@@ -157,6 +188,12 @@ class VictronMqtt:
         if parts[1] == self._portal and self._grid.take(parts[-2], message.payload, self._clock()):
             self._arrived.set()
 
+    def _named(self, message: Message) -> None:
+        self._add(message.topic)
+        if message.topic.split("/")[1] == self._portal:
+            self._services.take(message.topic, message.payload)
+            self._arrived.set()
+
     def _completed(self, message: Message) -> None:
         if not message.retain and message.topic.split("/")[1] == self._portal:
             self._grid.published = True
@@ -164,6 +201,7 @@ class VictronMqtt:
 
     def _lost(self) -> None:
         self._grid.forget()
+        self._services.forget()
         self._kept_s = None
         if self._config.portal_id is None:
             self._portals.clear()
