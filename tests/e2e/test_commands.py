@@ -57,7 +57,7 @@ async def test_doctor_says_what_is_wrong_and_what_to_do(installation: Installati
         "meter": "fail", "mqtt": "ok", "inverter": "fail", "telemetry": "fail",
     }  # fmt: skip
     assert all(check["next_step"] for check in checks.values() if check["status"] == "fail")
-    assert "no inverter with this serial" in checks["inverter"]["detail"]
+    assert "knows no such inverter" in checks["inverter"]["detail"]
     assert "secret-token" not in json.dumps(checks)
 
 
