@@ -13,18 +13,15 @@ from app.access import Access
 from app.alphaess import data
 from app.alphaess.config import AlphaEssLogin
 from app.alphaess.data import Power, SignFinder, Signs
-from app.alphaess.refusals import BUSY, NotThat, Refusal, refusal, skew
-from app.documents import document
+from app.alphaess.refusals import NotThat, pause_s, refusal, skew
+from app.documents import body_of, loads
 from app.kept import Kept
-from app.model import DeviceAuthError, DeviceDataError, DeviceError
+from app.model import DeviceDataError, DeviceError
 from app.outbound import ask
 from app.redact import Redactor, secrets_of
 
 log = logging.getLogger(__name__)
 
-LASTING_PAUSE_S = 900.0  # until it is tried again after a refusal that only a change of the configuration ends
-LONGEST_PAUSE_S = 120.0  # between tries while the cloud does not answer
-LONGEST_BUSY_S = 300.0  # and while it says that it is asked too often
 FROZEN_S, FROZEN = 120.0, 8.0  # and so many intervals: the same values in all places for so long are old ones
 LONGEST_RAW = 2000
 
@@ -97,20 +94,10 @@ class System:
             self._pause_s = self.interval_s
         except DeviceError as failure:
             error = failure.saying(self._public(str(failure)))
-            self._pause_s = self._after(error)
+            self._pause_s = pause_s(error, self.interval_s, self._pause_s)
         now_s = self._clock()
         self._due_s = max(started_s + self._pause_s, now_s + 0.05)
         return Told(number, now_s, self._utc(), now_s - started_s, power, error)
-
-    def _after(self, error: DeviceError) -> float:
-        """How long to wait after a failure."""
-        longer_s = max(self.interval_s, 2.0 * self._pause_s)
-        match error:
-            case Refusal(code=code) if code == BUSY:
-                return max(self.interval_s, min(LONGEST_BUSY_S, longer_s))
-            case Refusal(lasting=True) | DeviceAuthError():
-                return max(self.interval_s, LASTING_PAUSE_S)
-        return max(self.interval_s, min(LONGEST_PAUSE_S, longer_s))
 
     async def _power(self) -> Power:
         """The values of now. Raises `DeviceError`."""
@@ -163,7 +150,7 @@ class System:
         )
         if answer.status == 405:
             raise DeviceDataError(f"AlphaESS does not know {what} at {login.base_url} (HTTP 405): check base_url")
-        envelope = document(answer, "AlphaESS")
+        envelope = loads("AlphaESS", body_of(answer, "AlphaESS", "app_id and app_secret"))
         if not isinstance(envelope, dict) or "code" not in envelope:
             raise DeviceDataError(f"AlphaESS answers with none of its documents: check base_url ({login.base_url})")
         if envelope["code"] != 200:

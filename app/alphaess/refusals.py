@@ -11,6 +11,9 @@ from app.documents import optional
 from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnavailable
 
 BUSY = 6053
+LASTING_PAUSE_S = 900.0  # until it is tried again after a refusal that only a change of the configuration ends
+LONGEST_PAUSE_S = 120.0  # between tries while the cloud does not answer
+LONGEST_BUSY_S = 300.0  # and while it says that it is asked too often
 _THERE = "at open.alphaess.com"
 _LONGEST_WORDS = 80
 
@@ -69,6 +72,17 @@ def refusal(envelope: Mapping[str, Any], name: str, skew_s: float | None) -> Ref
         text += f" ({words})" if words.isprintable() and words else ""
         text = text.replace("{", "{{").replace("}", "}}")
     return kind(f"AlphaESS {text.format(name=name, skew=_wrong(skew_s))} (code {str(envelope['code'])[:12]})", code)
+
+
+def pause_s(error: DeviceError, interval_s: float, before_s: float) -> float:
+    """How long to wait after a failure; ``before_s``: how long that was the last time."""
+    longer_s = max(interval_s, 2.0 * before_s)
+    match error:
+        case Refusal(code=code) if code == BUSY:
+            return max(interval_s, min(LONGEST_BUSY_S, longer_s))
+        case Refusal(lasting=True) | DeviceAuthError():
+            return max(interval_s, LASTING_PAUSE_S)
+    return max(interval_s, min(LONGEST_PAUSE_S, longer_s))
 
 
 def skew(headers: Mapping[str, str], utc_s: float) -> float | None:

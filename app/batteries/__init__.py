@@ -8,6 +8,7 @@ from pydantic import Field
 
 from app.batteries.alphaess import AlphaEssBatteryConfig
 from app.batteries.base import Battery, BatterySection
+from app.batteries.enphase import EnphaseBatteryConfig
 from app.batteries.http_json import HttpJsonBatteryConfig
 from app.batteries.mqtt import MqttBatteryConfig
 from app.batteries.opendtu_onbattery import OnBatteryConfig
@@ -15,7 +16,12 @@ from app.batteries.slot import BatterySlot
 from app.batteries.victron import VictronBatteryConfig
 
 BatteryConfig = Annotated[
-    AlphaEssBatteryConfig | OnBatteryConfig | VictronBatteryConfig | MqttBatteryConfig | HttpJsonBatteryConfig,
+    AlphaEssBatteryConfig
+    | EnphaseBatteryConfig
+    | OnBatteryConfig
+    | VictronBatteryConfig
+    | MqttBatteryConfig
+    | HttpJsonBatteryConfig,
     Field(discriminator="type"),
 ]
 

@@ -16,7 +16,7 @@ from app.broker import Address, Broker
 from app.brokers import Brokers
 from app.checks import running
 from app.fields import BrokerConfig
-from app.meters import victron, victron_grid, victron_gx
+from app.meters import victron_grid, victron_gx
 from app.meters.victron import VictronConfig, VictronModbus, VictronMqtt
 from app.meters.victron_grid import Grid, parse, registers
 from app.model import DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
