@@ -64,7 +64,7 @@ class Heard:
         try:
             await until(said)
         except BaseException:
-            print(f"wanted {text!r}, heard {self.outcomes[-3:]}")  # noqa: T201 - shown where it fails
+            print(f"wanted {text!r}, heard {self.outcomes[-3:]}")
             raise
         return next(one for one in reversed(self.errors) if text in str(one))
 
