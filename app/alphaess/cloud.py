@@ -118,22 +118,22 @@ class System:
             await self._settled()
         return power
 
-    async def listed(self) -> tuple[data.Listed, ...]:
-        """The systems of the account. Raises `DeviceError`."""
+    async def listed(self) -> tuple[str, ...]:
+        """The serial numbers of the account's systems. Raises `DeviceError`."""
         answer = await self._get("getEssList", {})
         try:
             return data.systems(answer)
         except DeviceDataError as error:
             raise NotThat(f"AlphaESS {error}") from None
 
-    def _found(self, listed: tuple[data.Listed, ...]) -> None:
+    def _found(self, listed: tuple[str, ...]) -> None:
         """Take the system that is meant."""
-        index, serials = self._login.index, ", ".join(one.serial for one in listed[:10])
+        index, serials = self._login.index, ", ".join(listed[:10])
         if index is None and len(listed) > 1:
             raise NotThat(f"AlphaESS knows {len(listed)} systems ({serials}): say which one in serial, or in index")
         if index is not None and index > len(listed):
             raise NotThat(f"AlphaESS knows {len(listed)} systems ({serials}), and index is {index}")
-        self._serial = listed[(index or 1) - 1].serial
+        self._serial = listed[(index or 1) - 1]
         self.name = f"AlphaESS {self._serial}"
         self._finder = SignFinder(self._kept.read().get(self._serial, Signs()))
 

@@ -7,6 +7,7 @@ round are known. ``pload = ppv + discharging + import`` tells which it is, as so
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ MARGIN_W = 100.0  # by so much better must one sign fit the balance than the oth
 TOLERANCE_W, TOLERANCE = 50.0, 0.05  # what a balance may be off, and as a part of all the powers in it
 ENOUGH = 4  # different answers in a row that say the same
 CLOSE_W = 20.0  # what the sum of the phases may be off
+_SERIAL = re.compile("[0-9A-Za-z]{1,40}")
 
 
 def signature(app_id: str, app_secret: str, stamp: str) -> str:
@@ -51,22 +53,10 @@ def parse(data: Any) -> Power:
     return Power(soc, battery, grid, load_w, pv_w, known if whole else ())
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A system of an account. ``status`` in the cloud's own word."""
-
-    serial: str
-    status: str = ""
-
-
-def systems(data: Any) -> tuple[Listed, ...]:
-    """Those of ``getEssList``, in its order. Raises `DeviceDataError` where it is no such list."""
-    rows = data if isinstance(data, list) else []
-    found = tuple(
-        Listed(str(row["sysSn"])[:40], str(row.get("emsStatus", ""))[:20])
-        for row in rows
-        if isinstance(row, dict) and isinstance(row.get("sysSn"), str) and row["sysSn"].isalnum()
-    )
+def systems(data: Any) -> tuple[str, ...]:
+    """The serial numbers in ``getEssList``, in its order. Raises `DeviceDataError` where it is no such list."""
+    rows = [row.get("sysSn") for row in data if isinstance(row, dict)] if isinstance(data, list) else []
+    found = tuple(serial for serial in rows if isinstance(serial, str) and _SERIAL.fullmatch(serial))
     if not found:
         raise DeviceDataError("knows no system of this app_id: add yours at open.alphaess.com")
     return found

@@ -66,5 +66,6 @@ class AlphaEssMeter:
         fixed = SIGNS[self._config.sign]
         signs = self._system.signs if fixed is None else Signs(grid=fixed)
         power_w = watts(signs.import_w(told.power), f"{self.name}: pgrid")
-        phases = tuple(Phase((signs.grid or 1) * phase) for phase in told.power.phases)
+        turn = signs.grid or 1
+        phases = tuple(Phase(watts(turn * phase, f"{self.name}: a phase")) for phase in told.power.phases)
         return Reading(power_w, told.at_s, told.utc_s, phases, latency_s=told.latency_s)
