@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         "what",
         nargs="*",
         metavar="device",
-        help="meter, inverter, mqtt, price or telemetry (default: all that are configured)",
+        help="meter, inverter, mqtt, battery, price or telemetry (default: all that are configured)",
     )
     doctor.add_argument("--json", action="store_true", help="print the result as JSON")
     doctor.add_argument(

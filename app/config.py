@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from app.batteries import BatteryConfig
 from app.feedback import refuse_feedback
 from app.fields import BrokerConfig, CommandLine, Section, TopicPrefix, Url, is_notorious
 from app.inverters import InverterConfig, keeps_to_rules
@@ -237,6 +238,7 @@ class Config(Section):
     inverters: tuple[InverterConfig, ...] = Field(min_length=1, max_length=20)
     control: ControlConfig = ControlConfig()
     price: PriceConfig | None = None
+    battery: BatteryConfig | None = Field(None, description="a battery that regulates by itself; default: none")
     influxdb: InfluxConfig | None = None
     recorder: RecorderConfig | None = Field(None, description="record ticks; default: not")
     excursions: ExcursionConfig = ExcursionConfig()

@@ -49,6 +49,9 @@ def everything(host: str, ports: dict[str, int]) -> dict[str, Any]:
         ],
         "inverters": [{"serial": "116180400000", "max_watt": 1500}],
         "price": {"type": "amber", "token": canary("amber"), "base_url": f"http://{at('amber')}/v1"},
+        "battery": {
+            "type": "alphaess", "app_id": "app", "app_secret": canary("alpha"), "base_url": f"http://{at('bearer')}",
+        },
         "influxdb": {"url": f"http://{at('influx')}", "token": canary("influx")},
         "recorder": {},
         "alerts": {

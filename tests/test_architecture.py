@@ -30,6 +30,7 @@ PURE += ["meters/obis.py", "meters/sml.py"]
 PURE += ["meters/homewizard_data.py", "meters/speedwire.py", "discover/paste.py"]
 PURE += ["enphase/about.py", "enphase/token.py", "meters/enphase_stream.py"]
 PURE += ["api/venus.py", "feedback.py", "meters/victron_services.py"]
+PURE += ["alphaess/data.py", "alphaess/refusals.py", "batteries/values.py"]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},

@@ -39,9 +39,7 @@ class Controller:
         self._regulator: Regulator | PhaseRegulators = law(settings, self._observer)
         self._plausibility = Plausibility(settings)
         self._delivery = Delivery()
-        self._faults = FaultBook(
-            settings.price.on_unknown, strict=settings.battery is not None and settings.battery.strict
-        )
+        self._faults = FaultBook(settings.price.on_unknown)
         self._commissioning = Commissioning(settings)
         self._polarity = Polarity()
         self._serials: tuple[str, ...] = ()

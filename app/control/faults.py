@@ -33,8 +33,8 @@ CONFLICT_S = 60.0  # a command that was not ours is told of for so long
 class FaultBook:
     """The faults of now, each with the time since when it has been there."""
 
-    def __init__(self, on_unknown: str = "limit", *, strict: bool = False) -> None:
-        self._on_unknown, self._strict = on_unknown, strict
+    def __init__(self, on_unknown: str = "limit") -> None:
+        self._on_unknown = on_unknown
         self._since: dict[str, tuple[float, float]] = {}  # key: when it began, in control time and in UTC
 
     def update(
@@ -47,7 +47,7 @@ class FaultBook:
             *(f for s in snapshot.inverters for f in _inverter(s, snapshot, delivery, observer)),
             *(f for s in snapshot.inverters if s.regulated for f in _command_path(s, snapshot, decision)),
             *_rules(snapshot, decision),
-            *_battery(snapshot, decision, self._strict),
+            *_battery(decision),
             *_minimum(snapshot, decision),
             *_price(snapshot.price, decision.gate, self._on_unknown),
         ]
@@ -233,18 +233,8 @@ def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
         )
 
 
-def _battery(snapshot: Snapshot, decision: Decision, strict: bool) -> Iterator[Fault]:
-    room, battery = decision.room, snapshot.battery
-    if room is None or battery is None:
-        return
-    if room.lost:
-        does = "the inverters are lowered" if strict else "the inverters are held as if there were none"
-        yield Fault(
-            "battery",
-            f"Nothing new of the battery {battery.name}, so {does}: {battery.fault or 'it tells nothing'}.",
-            "Run: zero-export doctor battery",
-        )
-    if room.swings:
+def _battery(decision: Decision) -> Iterator[Fault]:
+    if decision.room is not None and decision.room.swings:
         yield Fault(
             "two_regulators",
             "The battery's regulator and this one swing against each other; this one has slowed itself down.",
