@@ -246,7 +246,7 @@ async def test_an_installers_is_fetched_where_any_section_wants_one(first: str, 
     cloud = FakeCloud(portal_role="installer")
     async with FakeGateway("8").serve() as fake, cloud.serve():
         second = Elsewhere(host=fake.host, enlighten_role="installer" if first == "owner" else "owner")
-        gateway = Gateway.of(access, EnphaseLogin(host=fake.host, enlighten_role=first, **cloud.keys))  # type: ignore[arg-type]
+        gateway = Gateway.of(access, EnphaseLogin(host=fake.host, enlighten_role=first, **cloud.keys))
         assert Gateway.of(access, second) is gateway
         await gateway.get_json("/ivp/meters")
         assert gateway.role == "installer"
