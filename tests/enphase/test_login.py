@@ -305,6 +305,13 @@ def test_whatever_a_page_is_it_does_no_harm(text: str) -> None:
         page.site_of(SERIAL)
 
 
+@pytest.mark.parametrize("unit", ["<a", "<!--", "<input ", "<input " + "a" * 990 + ">", "<option a='", "<textarea>x"])
+def test_a_page_that_keeps_a_parser_busy_is_read_as_others(unit: str) -> None:
+    """It would take longer than anybody waits for a test."""
+    page = Page(unit * (portal.MAX_BYTES // len(unit)))
+    assert (page.csrf, page.token, page.site_of(SERIAL)) == ("", None, None)
+
+
 def test_a_page_is_read_however_it_names_the_sites() -> None:
     assert Page(f"<option value='{SERIAL}'>Home</option>").site_of(SERIAL) == SERIAL
     assert Page(f"<option value='77'>Home ({SERIAL})</option>").site_of(SERIAL) == "77"
