@@ -339,7 +339,6 @@ class EnvoyState:
     name: str
     serial: str | None = None
     software: str | None = None
-    seen_at_s: float | None = None
     meters: tuple[EnvoyMeter, ...] = ()
     microinverters: tuple[Microinverter, ...] | None = None
     devices: tuple[EnvoyDevice, ...] | None = None
