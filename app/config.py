@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from app.enphase.section import EnphaseSection
 from app.fields import BrokerConfig, CommandLine, Section, TopicPrefix, Url, is_notorious
 from app.inverters import InverterConfig
 from app.inverters.opendtu import OpenDtuConfig
@@ -230,6 +231,7 @@ class Config(Section):
     recorder: RecorderConfig | None = Field(None, description="record ticks; default: not")
     excursions: ExcursionConfig = ExcursionConfig()
     alerts: AlertsConfig | None = Field(None, description="who is told of faults; default: nobody")
+    enphase: EnphaseSection | None = Field(None, description="record all that an Enphase gateway tells; default: not")
     homeassistant: HomeAssistantConfig | None = Field(None, description="be found by it; default: not")
     http: HttpConfig = HttpConfig()
     log: LogConfig = LogConfig()

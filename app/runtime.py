@@ -27,6 +27,7 @@ from app.brokers import Brokers
 from app.config import Config
 from app.control import EXPORT_WEIGHTS, Controller, ControlSettings, PriceRules
 from app.control.commissioning import usable_dead_time_s
+from app.enphase.telemetry import EnvoyTelemetry
 from app.excursions import Evidence, ExcursionCounter
 from app.fleet import Fleet
 from app.hub import Hub
@@ -80,6 +81,7 @@ class System:
         access = Access(session, self._brokers.at, config.data_dir)
         self._meter = MeterSlot([build(item, access) for item in config.meter])
         drivers = inverters.build(config.inverters, config.opendtu, access)
+        self._envoy = EnvoyTelemetry(config.enphase, access) if config.enphase is not None else None
         self._fleet = Fleet(drivers, [item.id for item in config.inverters], config.site, heartbeat)
         self._actuator = Actuator(self._fleet)
         self._pricing = Pricing(config, session, self._broker)
@@ -160,6 +162,8 @@ class System:
             "learned": partial(self._learned.run, lambda: self._controller.learned),
         }
         edges |= self._pricing.edges()
+        if self._envoy is not None:
+            edges |= self._envoy.edges()
         edges |= {f"mqtt of {broker.address}": broker.run for broker in self._brokers.others}
         if self._recorder is not None:
             edges["recorder"] = self._recorder.run
@@ -207,10 +211,15 @@ class System:
         excursion = self._excursions.fault()
         outside = (*(() if excursion is None else (excursion,)), *self._mqtt.faults(), *self._telemetry.faults())
         outside += self._pricing.faults()
+        envoy = None
+        if self._envoy is not None:
+            outside += self._envoy.faults(tick.snapshot.now_s)
+            envoy = self._envoy.state(tick.snapshot.now_s)
         ledger = None if tick.dry_run else self._ledger.observe(tick.snapshot, tick.decision)
         outlook = self._pricing.observe(tick.snapshot, tick.decision)
         stores = self._telemetry.stores()
-        return replace(tick, excursions=excursions, outside=outside, outlook=outlook, ledger=ledger, stores=stores)
+        told = replace(tick, excursions=excursions, outside=outside, outlook=outlook, ledger=ledger)
+        return replace(told, stores=stores, envoy=envoy)
 
     def freeze(self) -> Snapshot:
         """Everything the core may look at, as it is now."""

@@ -10,7 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.registry import Collector
 
-from app.api.families import FAMILIES
+from app.api.envoy_metrics import envoy_samples
+from app.api.families import FAMILIES, Labels, Sample
 from app.api.status import all_faults
 from app.api.values import age_s, number
 from app.model import (
@@ -37,8 +38,6 @@ _JOULES_PER_WH = 3600.0
 _JOULES_PER_KWH = 3.6e6
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
-Labels = dict[str, str]
-Sample = tuple[str, Labels, float | bool | None]
 Series = tuple[tuple[str, str], ...]  # its labels; each series may be there only once
 
 
@@ -110,6 +109,8 @@ def _samples(
         yield from _gate(tick.decision.gate)
     if tick.ledger is not None:
         yield from _ledger(tick.ledger.total)
+    if tick.envoy is not None:
+        yield from envoy_samples(tick.envoy, now_s)
     for store in tick.stores:
         yield from _store(store)
 

@@ -71,7 +71,7 @@ def _line(kind: str, line: EnvoyLine, names: dict[str, str]) -> Json:
 
 
 def _counters(kind: str, line: EnvoyLine) -> Json:
-    """In kWh. At the grid there are two, the clamps' own, since the gateway's report does not tell what was exported."""
+    """In kWh; at the grid the clamps' own, since the report of the gateway does not tell what was exported."""
     if kind != "grid":
         return {"energy_forward": _kwh(line.lifetime_wh)}
     return {"energy_forward": _kwh(line.forward_wh), "energy_reverse": _kwh(line.reverse_wh)}

@@ -131,7 +131,8 @@ class EnvoyTelemetry:
             if there and source.due_s <= time.monotonic():
                 try:
                     await source.ask()
-                except DeviceError as error:
+                except DeviceError as failure:
+                    error = failure.saying(self._gateway.shown(str(failure)))
                     source.failed(error, time.monotonic())
                     there = not isinstance(error, DeviceUnavailable)
                     if not there or isinstance(error, DeviceAuthError):

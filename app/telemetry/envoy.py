@@ -60,7 +60,7 @@ class EnvoyProjector:
                 points.ENVOY_METER,
                 line,
                 utc_s if meter.utc_s is None else meter.utc_s,
-                (("kind", meter.kind), ("phase", f"L{line.phase}" if line.phase else "all")),
+                (("kind", meter.kind), ("phase", points.envoy_phase(line))),
             )
         ]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from app.model import Excursions, Gate, InverterState, Mode, PriceState, Reading, Tick
+from app.model import EnvoyLine, Excursions, Gate, InverterState, Mode, PriceState, Reading, Tick
 
 Value = float | str
 TEXT = "text"
@@ -301,7 +301,12 @@ MICROINVERTER = (
     _field("reported_utc_s", "s", "Unix time of that report"),
 )
 ENVOY_DEVICE = (
-    Field("ok", "", "1 while the gateway says that all is well, else 0", lambda device: device.status == _WELL),
+    Field(
+        "ok",
+        "",
+        "1 while the gateway says that all is well, else 0",
+        lambda device: _WELL in device.status if device.status else None,
+    ),
     Field("status", TEXT, "what the gateway says of it", lambda device: ", ".join(device.status) or None),
     _field("producing", "", "1 while it produces, else 0"),
     _field("communicating", "", "1 while the gateway hears it, else 0"),
@@ -333,7 +338,12 @@ EVENT = (
 )
 
 
-_WELL = ("envoy.global.ok",)
+_WELL = "envoy.global.ok"
+
+
+def envoy_phase(line: EnvoyLine) -> str:
+    """What a phase is called in tags and labels."""
+    return f"L{line.phase}" if line.phase else "all"
 
 
 def _closed(relay: str | None) -> bool | None:

@@ -9,6 +9,7 @@ from app.model import (
     Ac,
     Account,
     Decision,
+    EnvoyState,
     Excursion,
     Excursions,
     Fault,
@@ -81,6 +82,7 @@ def make_tick(
     outlook: Outlook | None = None,
     ledger: Ledger | None = None,
     stores: tuple[StoreState, ...] = (),
+    envoy: EnvoyState | None = None,
     **decision: Any,
 ) -> Tick:
     inverters = (make_inverter(),) if inverters is None else inverters
@@ -103,6 +105,7 @@ def make_tick(
     snapshot = Snapshot(now_s, utc_s, meter, inverters, settings or Settings(), price, gateways)
     decided = Decision(**(values | decision))
     told = {"excursions": excursions, "outside": outside, "outlook": outlook, "ledger": ledger, "stores": stores}
+    told["envoy"] = envoy
     return Tick(snapshot, decided, dry_run=dry_run, step_s=0.0004, **told)  # type: ignore[arg-type]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from app.enphase import inventory, meters
 from app.enphase.messages import documents
 from app.model import DeviceError, EnvoyState
-from tests.enphase.fake_envoy import fixture
+from tests.enphase.fake_envoy import fixture, heard
 
 PHASE = ["power", "current", "voltage", "power_react", "power_appearent", "power_factor", "frequency"]
 ENERGY = ["whToday", "vahToday", "whLifetime", "vahLifetime"]
@@ -22,19 +23,6 @@ COUNTED = {
     "grid": ["energy_forward", "energy_reverse"],
     "consumption": ["energy_forward"],
 }
-
-
-def heard(**changes: Any) -> EnvoyState:
-    """What the gateway of the fixtures tells; its documents can be changed by name."""
-    told = {name: changes.pop(name, fixture(name)) for name in ("meters", "readings", "production")}
-    live = meters.readings(told["readings"], meters.clamps(told["meters"])).meters
-    return EnvoyState(
-        "enphase",
-        meters=meters.with_energies(live, meters.report(told["production"])),
-        microinverters=inventory.microinverters(changes.pop("inverters", fixture("inverters"))),
-        devices=inventory.devices(changes.pop("inventory", fixture("inventory"))),
-        events=inventory.events(changes.pop("events", fixture("events"))),
-    )
 
 
 def test_the_meters_have_every_key_in_its_place() -> None:
@@ -183,12 +171,8 @@ def test_whatever_a_document_holds_it_is_refused_in_words_or_goes_out_as_json(
     name: str, places: list[int], value: Any
 ) -> None:
     for changed in (value, spoilt(fixture(name), places, value)):
-        try:
-            found = documents(heard(**{name: changed}))
-        except DeviceError as error:
-            assert str(error)
-        else:
-            json.dumps(found, allow_nan=False).encode()
+        with suppress(DeviceError):
+            json.dumps(documents(heard(**{name: changed})), allow_nan=False).encode()
 
 
 @given(ANY, ANY, ANY, ANY)
