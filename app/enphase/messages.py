@@ -67,6 +67,8 @@ def _line(kind: str, line: EnvoyLine, names: dict[str, str]) -> Json:
     if kind == "pv" and line.power_w is not None and line.power_w < LEAST_PV_W:
         line = replace(line, power_w=0.0, current_a=0.0)
     values = {key: number(getattr(line, name)) for key, name in names.items()}
+    if kind == "grid" and line.lifetime_wh is not None:
+        values |= {"whToday": 0.0, "vahToday": 0.0}  # what the gateway reports there: it counts no days
     return _known(**values, **_counters(kind, line))
 
 

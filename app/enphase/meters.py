@@ -114,7 +114,8 @@ def report(document: Any) -> tuple[EnvoyMeter, ...]:
             elif kind is not None and number(row.get("activeCount")) != 0.0 and kind not in found:
                 given = row.get("lines")
                 lines = _lines(given[:3] if isinstance(given, list) else [], _REPORTED)
-                found[kind] = _meter(kind, _line(row, _REPORTED), lines, f"{REPORT}: the {kind} meter")
+                meter = _meter(kind, _line(row, _REPORTED), lines, f"{REPORT}: the {kind} meter")
+                found[kind] = _without_days(meter) if kind == "grid" else meter
     if "pv" not in found and reported is not None:
         found["pv"] = _meter("pv", _line(reported, _REPORTED), (), f"{REPORT}: the production")
     return tuple(_believed(found))
@@ -134,6 +135,12 @@ def _with_energies(meter: EnvoyMeter, reported: EnvoyMeter) -> EnvoyMeter:
         return line if other is None else replace(line, **{name: getattr(other, name) for name in _ENERGIES})
 
     return replace(meter, total=filled(meter.total), phases=tuple(filled(line) for line in meter.phases))
+
+
+def _without_days(meter: EnvoyMeter) -> EnvoyMeter:
+    """At the grid the gateway counts no days: it reports 0."""
+    lines = (replace(line, today_wh=None, today_vah=None) for line in meter.phases)
+    return replace(meter, total=replace(meter.total, today_wh=None, today_vah=None), phases=tuple(lines))
 
 
 def _believed(found: Mapping[str, EnvoyMeter]) -> Iterable[EnvoyMeter]:

@@ -58,6 +58,8 @@ def test_the_meters_tell_what_the_gateway_measures() -> None:
     assert grid["voltage"] == 693.0, "the sum of the phases"
     assert (grid["energy_forward"], grid["energy_reverse"]) == (3738.205, 1512.345)
     assert grid["L3"]["energy_reverse"] == 412.345
+    assert (grid["whToday"], grid["L1"]["vahToday"]) == (0.0, 0.0), "as the gateway reports it, which counts no days"
+    assert {line.today_wh for line in (heard().meters[1].total, *heard().meters[1].phases)} == {None}
     used = found["consumption"]
     assert used["power"] == pytest.approx(746.338), "what is produced and what comes from the grid"
     assert used["L1"]["power"] == 287.5

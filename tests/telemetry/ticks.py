@@ -28,7 +28,6 @@ from app.model import (
     StoreState,
     Tick,
 )
-from tests.enphase.fake_envoy import make_envoy
 
 UTC_S = 1_750_000_040.0  # 20 s into a minute
 OUTLOOK = Outlook((PriceSlot(UTC_S - 40.0, UTC_S + 260.0, 4.5, 32.0, confirmed=True),), ((UTC_S, Mode.OPEN),))
@@ -42,7 +41,6 @@ LEDGER = Ledger(
     day_utc_s=UTC_S - 40.0,
     month_utc_s=UTC_S - 1_209_640.0,
 )
-ENVOY = make_envoy(99.5, UTC_S - 0.5)
 STORES = (StoreState("influxdb", 1000, 20, 1, 2, 3.5, 4096, 268_435_456),)
 EAST, WEST = "116180400001", "116180400002"
 
@@ -111,7 +109,7 @@ def make_tick(at_s: float = 0.0, **changes: Any) -> Tick:
         "outlook": changes.pop("outlook", OUTLOOK),
         "ledger": changes.pop("ledger", LEDGER),
         "stores": changes.pop("stores", STORES),
-        "envoy": changes.pop("envoy", ENVOY),
+        "envoy": changes.pop("envoy", None),
     }
     decision = Decision(grid_w=grid_w, **{**decided, **changes})
     return Tick(snapshot, decision, dry_run=dry_run, step_s=step_s, excursions=excursions, outside=outside, **told)
