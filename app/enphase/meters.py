@@ -147,9 +147,13 @@ def _believed(found: Mapping[str, EnvoyMeter]) -> Iterable[EnvoyMeter]:
     """Firmware 8.3.5433 repeats the net as the total consumption: while the sun shines, that is seen and left out."""
     pv, grid, total = (found.get(kind) for kind in ("pv", "grid", "consumption"))
     for meter in found.values():
-        repeated = meter is total and grid is not None and grid.total == meter.total
+        repeated = meter is total and grid is not None and _same(meter.total, grid.total)
         if not (repeated and pv is not None and pv.total.power_w):
             yield meter
+
+
+def _same(one: EnvoyLine, other: EnvoyLine) -> bool:
+    return (one.power_w, one.lifetime_wh, one.lifetime_vah) == (other.power_w, other.lifetime_wh, other.lifetime_vah)
 
 
 def _meter(kind: str, row: EnvoyLine, lines: tuple[EnvoyLine, ...], who: str, status: str = "normal") -> EnvoyMeter:

@@ -29,6 +29,7 @@ MAY_WRITE = [
     ("app", "zeropower/set/enabled"),  # it clears retained commands
     ("app", "zeropower/state/heartbeat"),
     ("app", "zeropower/state/instance"),
+    ("app", "enphase/envoy-s/meters"),
     ("opendtu", "solar/dtu/status"),
     ("opendtu", "solar/dtu/heap/free"),
     ("opendtu", "solar/ac/power"),
