@@ -29,7 +29,6 @@ MAY_WRITE = [
     ("app", "zeropower/set/enabled"),  # it clears retained commands
     ("app", "zeropower/state/heartbeat"),
     ("app", "zeropower/state/instance"),
-    ("app", "enphase/envoy-s/meters"),
     ("opendtu", "solar/dtu/status"),
     ("opendtu", "solar/dtu/heap/free"),
     ("opendtu", "solar/ac/power"),
@@ -68,6 +67,7 @@ MAY_NOT_WRITE = [
     ("home", "zeropower/state/instance"),
     ("home", "zeropower/state/heartbeat"),
     ("home", "zeropower/set/anything/else"),
+    ("home", "enphase/envoy-s/meters"),
 ]
 
 MAY_READ = [
@@ -80,6 +80,7 @@ MAY_READ = [
     ("home", "app", "zeropower/state/heartbeat"),
     ("home", "opendtu", "solar/ac/power"),
     ("home", "app", DISCOVERY),
+    ("home", "app", "enphase/envoy-s/meters"),
     ("home", "home", "homeassistant/status"),
 ]
 
