@@ -50,7 +50,10 @@ def _device(serial: str, kind: str, row: dict[str, Any]) -> EnvoyDevice:
         serial,
         kind,
         tuple(text for word in words if (text := _text(word)) is not None),
-        *(_flag(row.get(key)) for key in ("producing", "communicating", "provisioned", "operating")),
+        producing=_flag(row.get("producing")),
+        communicating=_flag(row.get("communicating")),
+        provisioned=_flag(row.get("provisioned")),
+        operating=_flag(row.get("operating")),
         relay=_text(row.get("relay")),
         reason=_text(row.get("reason")),
     )

@@ -164,7 +164,7 @@ def _meter(kind: str, row: EnvoyLine, lines: tuple[EnvoyLine, ...], who: str, st
     return EnvoyMeter(kind, total, lines, status=status)
 
 
-def _sums(lines: Sequence[EnvoyLine]) -> dict[str, float]:
+def _sums(lines: Sequence[EnvoyLine]) -> dict[str, Any]:
     """What phases add up to, as far as each tells it; voltages are summed as well, as the gateway itself does."""
     columns = {name: [getattr(line, name) for line in lines] for name in _SUMMED}
     return {name: round(sum(values), 6) for name, values in columns.items() if values and None not in values}

@@ -18,7 +18,7 @@ from app.enphase.about import GatewayAbout
 from app.enphase.gateway import LARGE_BYTES, Gateway
 from app.enphase.publish import EnvoyPublisher
 from app.enphase.section import EnphaseSection
-from app.enphase.sources import Held, Source
+from app.enphase.sources import Held, Source, Trouble
 from app.kept import Kept
 from app.model import (
     BatteryState,
@@ -42,9 +42,7 @@ REPORT_EVERY_S = 900.0  # where only its energies are wanted
 SILENT_S = 60.0  # for so long meters that tell nothing are shown
 STILL_S = 360.0  # and those that tell the same: some firmware has new values every five minutes only
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0  # for a gateway that does not answer
-PATIENCE_S, REFUSED_S = 300.0, 30.0  # it is away for some minutes each night; a login comes back by nobody's waiting
 MOST_NEWS = 50
-NEXT_STEP = "Check the gateway's power and network, and the keys of the section enphase in config.yaml."
 
 
 class EnvoyTelemetry:
@@ -82,8 +80,7 @@ class EnvoyTelemetry:
         self._notes: tuple[str, ...] = ()
         self._state = EnvoyState(self._gateway.name)
         self._made_of: tuple[object, ...] = ()
-        self._trouble: DeviceError | None = None
-        self._trouble_since: tuple[float, float] | None = None  # on both clocks
+        self._trouble = Trouble()
         self._publisher: EnvoyPublisher | None = None
         if section.publish is not None:
             broker = access.broker(section.publish.mqtt)
@@ -105,13 +102,8 @@ class EnvoyTelemetry:
 
     def faults(self, now_s: float) -> tuple[Fault, ...]:
         """A gateway that has told nothing for some minutes, or does not let us in."""
-        if self._trouble is None or self._trouble_since is None:
-            return ()
-        since_s, since_utc_s = self._trouble_since
-        if now_s - since_s < (REFUSED_S if isinstance(self._trouble, DeviceAuthError) else PATIENCE_S):
-            return ()
-        text = f"The Enphase gateway tells nothing: {self._trouble}."
-        return (Fault("enphase", text, NEXT_STEP, since_utc_s),)
+        fault = self._trouble.fault(now_s)
+        return () if fault is None else (fault,)
 
     async def run(self) -> None:
         """Ask, for ever."""
@@ -136,12 +128,11 @@ class EnvoyTelemetry:
                     source.failed(error, time.monotonic())
                     there = not isinstance(error, DeviceUnavailable)
                     if not there or isinstance(error, DeviceAuthError):
-                        self._trouble = error
-                        self._trouble_since = self._trouble_since or (time.monotonic(), time.time())
+                        self._trouble.begins(error, time.monotonic(), time.time())
                 else:
                     source.done(time.monotonic())
                     if source.needed:
-                        self._trouble = self._trouble_since = None
+                        self._trouble.ends()
         notes = [source.note for source in self._sources if source.needed]
         self._notes = tuple(dict.fromkeys(note for note in (*notes, self._gateway.expiry_notice) if note))
         return there

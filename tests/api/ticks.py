@@ -105,8 +105,7 @@ def make_tick(
     snapshot = Snapshot(now_s, utc_s, meter, inverters, settings or Settings(), price, gateways)
     decided = Decision(**(values | decision))
     told = {"excursions": excursions, "outside": outside, "outlook": outlook, "ledger": ledger, "stores": stores}
-    told["envoy"] = envoy
-    return Tick(snapshot, decided, dry_run=dry_run, step_s=0.0004, **told)  # type: ignore[arg-type]
+    return Tick(snapshot, decided, dry_run=dry_run, step_s=0.0004, envoy=envoy, **told)  # type: ignore[arg-type]
 
 
 GATE = Gate(Mode.LIMIT, "export costs 2.0 c/kWh: holding the target", UTC_S - 600.0)

@@ -52,7 +52,7 @@ def make_envoy(at_s: float, utc_s: float, **changes: Any) -> EnvoyState:
     battery = inventory.battery(stock, secctrl, power, None, "battery")
     assert battery is not None
     assert state.microinverters is not None
-    known = {
+    known: dict[str, Any] = {
         "serial": "122012345678",
         "software": "D8.3.5528",
         "meters": tuple(replace(meter, at_s=at_s, utc_s=utc_s) for meter in state.meters),

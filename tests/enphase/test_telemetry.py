@@ -19,6 +19,7 @@ from app.broker import Address, Broker
 from app.enphase import meters
 from app.enphase import telemetry as module
 from app.enphase.section import EnphaseSection
+from app.enphase.sources import PATIENCE_S, REFUSED_S
 from app.enphase.telemetry import EnvoyTelemetry
 from app.model import EnvoyState
 from app.outbound import new_session
@@ -34,7 +35,7 @@ async def listening(fake: FakeEnvoy, access: Access, **keys: Any) -> AsyncIterat
     section = EnphaseSection.model_validate({**fake.login(), **keys})
     fast = section.model_copy(update={"interval_s": 0.05, "slow_interval_s": 0.1})
     telemetry = EnvoyTelemetry(fast, access)
-    tasks = [asyncio.create_task(edge()) for edge in telemetry.edges().values()]
+    tasks = [asyncio.ensure_future(edge()) for edge in telemetry.edges().values()]
     try:
         yield telemetry
     finally:
@@ -93,7 +94,7 @@ async def test_one_document_that_fails_does_not_spoil_the_others(broken: str, ho
         del fake.told[broken]
     else:
         fake.told[broken] = {"devices": [1, {"serial_num": {}}], "aaData": 7, "production": 3, "devices:": [None]}
-    parts = {
+    parts: dict[str, Callable[[EnvoyState], object]] = {
         "production": lambda s: s.meters and s.meters[0].total.today_wh,
         "inverters": lambda s: s.microinverters,
         "inventory": lambda s: s.devices and any(one.kind == "relay" for one in s.devices),
@@ -141,14 +142,14 @@ async def test_an_outage_is_told_when_it_lasts_and_over_when_it_is_over(
     async with fake.gateway.serve(), listening(fake, access) as telemetry:
         await until(lambda: complete(now(telemetry)), what="all documents")
         async with fake.gateway.away():
-            await until(lambda: telemetry.faults(time.monotonic() + module.PATIENCE_S) != (), what="the fault")
+            await until(lambda: telemetry.faults(time.monotonic() + PATIENCE_S) != (), what="the fault")
             assert telemetry.faults(time.monotonic()) == (), "it is away for some minutes each night"
-            (fault,) = telemetry.faults(time.monotonic() + module.PATIENCE_S)
+            (fault,) = telemetry.faults(time.monotonic() + PATIENCE_S)
             assert fake.gateway.host in fault.text
         await until(lambda: telemetry.faults(time.monotonic() + LONG_S) == (), what="the end of it")
         monkeypatch.setattr(fake.gateway, "fault", "401")
-        await until(lambda: telemetry.faults(time.monotonic() + module.REFUSED_S) != (), what="the refusal")
-        (fault,) = telemetry.faults(time.monotonic() + module.REFUSED_S)
+        await until(lambda: telemetry.faults(time.monotonic() + REFUSED_S) != (), what="the refusal")
+        (fault,) = telemetry.faults(time.monotonic() + REFUSED_S)
         assert "refuses" in fault.text
         assert fake.gateway.valid not in fault.text
 
@@ -209,7 +210,7 @@ async def test_the_four_documents_reach_a_broker_when_they_change(mosquitto: Mos
             for name in ("meters", "devices", "inverters", "events"):
                 await until(told(name), what=name)
             assert not any(message.retain or message.qos for message in heard)
-            last = {message.topic.value: json.loads(message.payload) for message in heard}  # type: ignore[arg-type]
+            last = {message.topic.value: json.loads(message.payload) for message in heard}
             assert last["sun/envoy/inverters"] == {
                 f"12200000000{i}": {"lastReportDate": 1667471311, "lastReportWatts": 40 + 10 * i} for i in (1, 2, 3)
             }
