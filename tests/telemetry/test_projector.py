@@ -24,6 +24,7 @@ from app.model import (
 )
 from app.telemetry.points import MEASUREMENTS, MODE_NUMBERS, SCHEMA, TEXT, Point
 from app.telemetry.projector import Projector
+from tests.enphase.fake_envoy import make_envoy
 from tests.telemetry.ticks import (
     BATTERY,
     EAST,
@@ -65,6 +66,7 @@ def test_a_full_tick_fills_every_field_of_the_schema() -> None:
             gateways=(GatewayState("opendtu", True, 1.0, -1.0, 2.0, 3.0, data_seq=2),),
             battery=replace(BATTERY, at_s=159.0),
             excursions=make_account(0.0, (20.0,)),
+            envoy=make_envoy(159.0, UTC_S + 59.0),
         )
     )
     for measurement in SCHEMA:

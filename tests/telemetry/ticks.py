@@ -112,6 +112,7 @@ def make_tick(at_s: float = 0.0, **changes: Any) -> Tick:
         "outlook": changes.pop("outlook", OUTLOOK),
         "ledger": changes.pop("ledger", LEDGER),
         "stores": changes.pop("stores", STORES),
+        "envoy": changes.pop("envoy", None),
     }
     decision = Decision(grid_w=grid_w, **{**decided, **changes})
     return Tick(snapshot, decision, dry_run=dry_run, step_s=step_s, excursions=excursions, outside=outside, **told)
