@@ -178,6 +178,11 @@ def _inverter(state: InverterState, now_s: float, dead_time_s: float | None) -> 
     yield "inverter_reachable", labels, state.reachable
     yield "inverter_producing", labels, state.producing
     yield "inverter_guarded", labels, state.guarded
+    if state.rule is not None:
+        accepted, shown = state.rule.accepted, state.rule.shown
+        yield "inverter_rule_export_watts", labels, accepted.export_w if accepted is not None else None
+        yield "inverter_rule_shown_watts", labels, shown.export_w if shown is not None else None
+    yield "inverter_writes_today", labels, state.writes_today
     yield "inverter_age_seconds", labels, age_s(state.power_at_s, now_s)
     yield "inverter_power_watts", labels, ac.power_w
     yield "inverter_dc_power_watts", labels, ac.dc_power_w

@@ -17,6 +17,7 @@ from app.model import Ac, GatewayState, MeterState, Panel, Phase, PriceState, Re
 from app.telemetry.points import ACCOUNT as ACCOUNT_FIELDS
 from app.telemetry.points import RAW, TEXT
 from tests.enphase.fake_envoy import make_envoy
+from tests.telemetry.ticks import RULED
 
 from .conftest import House
 from .ticks import ACCOUNT, BATTERY, GATE, LEDGER, METER_FAULT, UTC_S, make_inverter, make_tick
@@ -202,7 +203,7 @@ def test_every_number_that_telemetry_records_is_here_in_base_units() -> None:
 def test_every_metric_can_appear() -> None:
     full = make_tick(
         price=PriceState(1.0, 2.0, valid_until_utc_s=UTC_S),
-        inverters=(filled(make_inverter(), ac=filled(Ac()), panels=(filled(Panel(1)),)),),
+        inverters=(filled(make_inverter(), ac=filled(Ac()), panels=(filled(Panel(1)),), rule=RULED),),
         gateways=(filled(GatewayState("OpenDTU"), online=True),),
         meter=MeterState(filled(Reading(1.0, 99.0, UTC_S), phases=(filled(Phase()),))),
         faults=(METER_FAULT,),

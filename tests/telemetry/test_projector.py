@@ -30,6 +30,7 @@ from tests.telemetry.ticks import (
     EAST,
     LEDGER,
     OUTLOOK,
+    RULED,
     UTC_S,
     WEST,
     make_account,
@@ -57,7 +58,7 @@ def test_a_full_tick_fills_every_field_of_the_schema() -> None:
         make_tick(
             60.0,
             outlook=Outlook((replace(OUTLOOK.slots[0], confirmed=False),)),
-            inverters=(make_inverter(seq=2, acked_w=400.0),),
+            inverters=(make_inverter(seq=2, acked_w=400.0, rule=RULED),),
             faults=(fault,),
             settings=Settings(False, 20.0),
             mode=Mode.PAUSED,
