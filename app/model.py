@@ -168,6 +168,8 @@ class InverterState:
     ``foreign``/``foreign_at_s``: the last command to it that was not ours, as ``topic: payload``.
     ``undelivered_since_s``: since when the broker takes our commands and hands them to nobody (its access rules).
     ``guarded``: its dead-man will is armed: if we die, the broker lowers it. ``guardable``: there can be one.
+    ``enabled``: it may be commanded. ``refused``: why not, where the configuration would have it and its gateway rules
+    it out now; it is then not enabled.
     ``rule``: how it stands to its rules; None: it takes limits in watts. ``pace_s``: the least time between two limits;
     ``step_w``: smaller changes are not worth one; ``dead_time_s``: as `ControlSettings.dead_time_s`, where it is known
     to be another. ``writes_today`` of ``writes_budget``: limits written to a memory that wears out.
@@ -203,6 +205,7 @@ class InverterState:
     undelivered_since_s: float | None = None
     guarded: bool = False
     guardable: bool = True
+    refused: str | None = None
     rule: RuleState | None = None
     pace_s: float = 0.0
     step_w: float = 0.0
@@ -218,7 +221,10 @@ class InverterState:
 
 @dataclass(frozen=True, slots=True)
 class GatewayState:
-    """The box between us and the inverters (OpenDTU). ``online`` is None until it is known."""
+    """The box between us and the inverters (OpenDTU). ``online`` is None until it is known.
+
+    ``next_step``: what to do about its fault, where that is not the usual.
+    """
 
     name: str
     online: bool | None = None
@@ -230,6 +236,7 @@ class GatewayState:
     utc_s: float | None = None
     data_seq: int = 0
     fault: str | None = None
+    next_step: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,8 @@ class Controller:
                 else (Mode.NIGHT, "no inverter can be reached")
             )
             if not any(state.enabled for state in snapshot.inverters):
-                reason = "every inverter is disabled in the configuration"
+                refused = (state.refused for state in snapshot.inverters if state.refused)
+                reason = next(refused, "every inverter is disabled in the configuration")
             return self._report(snapshot, fresh, mode, reason, [], aim.target_w)
         if fresh.trust is Trust.FAIL_SAFE:
             return self._fail_safe(snapshot, fresh, units, resend, aim)

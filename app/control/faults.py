@@ -84,7 +84,8 @@ def _links(snapshot: Snapshot) -> Iterator[Fault]:
         )
     for gateway in snapshot.gateways:
         if gateway.fault:
-            yield Fault(f"gateway:{gateway.name}", gateway.fault, "Check OpenDTU's power, WiFi and MQTT settings.")
+            usual = f"Check {gateway.name}'s power, WiFi and MQTT settings."
+            yield Fault(f"gateway:{gateway.name}", gateway.fault, gateway.next_step or usual)
 
 
 def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, observer: Observer) -> Iterator[Fault]:

@@ -103,6 +103,8 @@ class StepTest:
     def _trouble(self, snapshot: Snapshot, state: InverterState) -> Trouble | None:
         """Why the test cannot go on, and what to do."""
         now_s, begun_s = snapshot.now_s, self._watching_s or 0.0
+        if state.refused:
+            return state.refused, "Test again once that is over."
         if not state.enabled:
             return f"{state.name} is disabled in the configuration", "Set enabled: true for it."
         if not snapshot.broker_connected:
