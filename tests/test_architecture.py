@@ -27,6 +27,7 @@ PURE += ["telemetry/segment.py", "telemetry/answers.py", "telemetry/troubles.py"
 PURE += ["counter.py", "energy.py", "localtime.py", "telemetry/tables.py", "telemetry/csvfile.py"]
 PURE += ["meters/obis.py", "meters/sml.py"]
 PURE += ["meters/homewizard_data.py", "meters/speedwire.py", "discover/paste.py"]
+PURE += ["simulator/ahoytopics.py", *(f"inverters/hoymiles/{name}.py" for name in ("models", "payload"))]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},
@@ -40,7 +41,7 @@ HOMES = {
     "pymodbus": {"modbus.py"},
     "smllib": {"meters/sml.py"},
     "zeroconf": {"discover/browse.py"},
-    "aiomqtt": {"broker.py", "mqttconnection.py", "simulator/opendtu.py"},
+    "aiomqtt": {"broker.py", "mqttconnection.py", "simulator/mqttdtu.py"},
 }
 ABOVE = {"app.runtime": {"cli.py", "demo.py"}, "app.cli": {"__main__.py"}, "app.demo": {"cli.py"}}
 

@@ -34,8 +34,8 @@ class _Sent:
 class Commands:
     """Remembers what was sent to one inverter, and what of it came back to us as one of the topic's subscribers.
 
-    ``limit``: the command that sets it. ``patience_s``: as long as the gateway may take to show one. ``foreign``, ``foreign_at_s``: the last command of
-    somebody else; ``retained``: commands that the broker keeps, by topic.
+    ``limit``: the command that sets one. ``patience_s``: as long as the gateway may take to show one. ``foreign``,
+    ``foreign_at_s``: the last command of somebody else; ``retained``: commands that the broker keeps, by topic.
     """
 
     limit: str
@@ -54,6 +54,16 @@ class Commands:
     def any(self) -> bool:
         """Whether we command this inverter: then nobody else should."""
         return bool(self._newest)
+
+    @property
+    def newest(self) -> str | None:
+        """The last limit that was sent, or tried to."""
+        return self._newest[self.limit][1] if self.limit in self._newest else None
+
+    def expected(self) -> set[str]:
+        """The limits that may still take effect: the last one, those shortly before, and our wills."""
+        sent = {payload for command, payload in self._sent if command == self.limit}
+        return sent.union(self._wills, () if self.newest is None else (self.newest,))
 
     def expect_will(self, payload: str) -> None:
         """The broker may send this limit in our name."""

@@ -26,6 +26,9 @@ def _valid_serial(value: str) -> str:
 
 
 Serial = Annotated[str, BeforeValidator(_text_serial), AfterValidator(_valid_serial)]
+OptionalSerial = Annotated[
+    str, BeforeValidator(_text_serial), AfterValidator(lambda value: value and _valid_serial(value))
+]
 
 
 class HoymilesSection(InverterSection):

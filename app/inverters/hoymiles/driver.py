@@ -110,7 +110,7 @@ class HoymilesDriver(InverterDriver):
 
     async def examine(self) -> list[Check]:
         """What `doctor` finds: the gateway itself first."""
-        await until(lambda: all(state.power_at_s is not None for state in self.states()), self.examine_s)
+        await until(self.answered, self.examine_s)
         silent, unknown = self.next_steps()
         gateway = self._gateway
         if gateway.state().seen_at_s is None:
@@ -121,6 +121,10 @@ class HoymilesDriver(InverterDriver):
         if gateway.refused:
             checks.insert(0, Check("inverter", "fail", gateway.refused, gateway.next_step))
         return checks
+
+    def answered(self) -> bool:
+        """Whether `doctor` need not wait any longer."""
+        return all(state.power_at_s is not None for state in self.states())
 
     def next_steps(self) -> tuple[str, str]:
         """What to do where `doctor` finds the gateway silent, and where it does not know an inverter."""
@@ -174,7 +178,7 @@ class HoymilesDriver(InverterDriver):
     def _disconnected(self) -> None:
         self._gateway.disconnected()
         for inverter in self._inverters.values():
-            inverter.commands.disconnected()
+            inverter.disconnected()
 
     def _lose_limits(self, why: str) -> None:
         for inverter in self._inverters.values():

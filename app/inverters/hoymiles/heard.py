@@ -69,6 +69,14 @@ class Heard:
         shown_w = self.limit_w if self.limit_w is not None or self.limit_pct is None else self.limit_pct * rated_w / 100
         return shown_w is not None and abs(shown_w - min(limit_w, rated_w)) <= 0.002 * rated_w + 0.5
 
+    def reaches(self, now_s: float) -> bool | None:  # noqa: ARG002 - for those that go by the time
+        """Whether its gateway reaches it now."""
+        return self.reachable
+
+    def disconnected(self) -> None:
+        """The broker is away: what is not heard now says nothing."""
+        self.commands.disconnected()
+
     def lose_limit(self, why: str) -> None:
         """From now on nobody knows what limit it has."""
         self.resets += 1
@@ -89,7 +97,7 @@ class Heard:
             min_w=config.floor_w,
             enabled=config.enabled and refused is None,
             refused=refused if config.enabled else None,
-            reachable=self.reachable if online else online,
+            reachable=self.reaches(now_s) if online else online,
             producing=self.producing,
             ac=Ac(**self.ac),
             panels=tuple(Panel(channel, **values) for channel, values in sorted(self.panels.items()) if values),

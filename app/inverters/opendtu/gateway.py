@@ -28,8 +28,8 @@ class Gateway(HeardGateway):
         self, prefix: str, clock: Callable[[], float], utc: Callable[[], float], lose_limits: Callable[[str], None]
     ) -> None:
         super().__init__("OpenDTU", prefix, clock, utc, lose_limits)
-        self._own_limiter: bool | None = None
         self._uptimes = 0  # since it last told the mode of its own limiter
+        self._leftover = False  # what the broker keeps of that mode is told no more
 
     def topics(self) -> Iterator[tuple[str, Take]]:
         """Every topic that says something, and who takes it in: False where it cannot be used."""
@@ -47,19 +47,20 @@ class Gateway(HeardGateway):
         """It lives. Where it repeats the mode of its own limiter no more, that one is configured away."""
         super().heard()
         self._uptimes += 1
-        if self._own_limiter and self._uptimes >= NOT_REPEATED:
+        if self.refused and self._uptimes >= NOT_REPEATED:
+            self._leftover = True
             self._limiter(on=False)
 
     def _take_own_limiter(self, message: Message) -> bool:
         if message.payload not in (b"0", b"1", b"2"):
             return not message.payload
-        if message.retain and self._own_limiter is not None:
-            return True  # a copy of what was known before
-        self._uptimes = 0
+        if message.retain and self._leftover:
+            return True
+        self._uptimes, self._leftover = 0, False
         self._limiter(on=message.payload != b"1")
         return True
 
     def _limiter(self, *, on: bool) -> None:
-        if self._own_limiter and not on:
+        if self.refused and not on:
             self._lose_limits("OpenDTU-OnBattery's own power limiter is off now")
-        self._own_limiter, self.refused = on, OWN_LIMITER if on else None
+        self.refused = OWN_LIMITER if on else None
