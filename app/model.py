@@ -162,7 +162,8 @@ class InverterState:
     limit that the gateway echoes, None if it shows none.
     ``resets`` counts the events after which the limit must be taken as lost (inverter or gateway
     restarted, came back, lost its day yield); ``data_seq`` counts the answers of the inverter itself.
-    ``radio`` names the transmitter that it shares with others: commands on one wait for each other.
+    ``radio`` names the transmitter that it shares with others: commands on one wait for each other. ``gateway``: who
+    speaks for it, for people.
     ``phase`` counts from 1; None: it feeds all three alike, or nobody has told. ``power_on``: as last switched by us,
     since ``powered_at_s``; None: never, or it may have changed since.
     ``foreign``/``foreign_at_s``: the last command to it that was not ours, as ``topic: payload``.
@@ -206,6 +207,7 @@ class InverterState:
     guarded: bool = False
     guardable: bool = True
     refused: str | None = None
+    gateway: str = "OpenDTU"
     rule: RuleState | None = None
     pace_s: float = 0.0
     step_w: float = 0.0

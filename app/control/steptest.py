@@ -111,10 +111,10 @@ class StepTest:
             return snapshot.broker_fault or "the MQTT broker is not connected", "Run: zero-export doctor mqtt"
         begun = self._held or self._trial is not None
         if begun and self._resets != state.resets:
-            return f"{state.name} or OpenDTU restarted, and its limit is lost", "Test again."
+            return f"{state.name} or {state.gateway} restarted, and its limit is lost", "Test again."
         self._resets = state.resets
         if not state.reachable and (self._trial is not None or now_s - begun_s > 1.5 * WATCH_S):
-            return f"OpenDTU cannot reach {state.name}", "At night this is normal; by day check the radio link."
+            return f"{state.gateway} cannot reach {state.name}", "At night this is normal; by day check the radio link."
         since_s = now_s - (self._readings[-1].at_s if self._readings else begun_s)
         if since_s > max(5.0, 3.0 * self._interval_s):
             why = f": {snapshot.meter.fault}" if snapshot.meter.fault else ""

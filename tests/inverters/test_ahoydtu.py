@@ -21,7 +21,8 @@ from app.config import Config
 from app.fields import BrokerConfig
 from app.inverters.opendtu import OpenDtuConfig, OpenDtuInverterConfig
 from app.simulator.models import MODELS
-from tests.inverters.ahoy import AC, NAME, OTHER, PANEL, SERIAL, UTC_0, AhoyDesk, section
+from tests.closed_loop import UTC_0
+from tests.inverters.ahoy import AC, NAME, OTHER, PANEL, SERIAL, AhoyDesk, section
 from tests.inverters.test_bad_input import GARBAGE, numbers, payloads
 
 LIMIT = "ctrl/limit/0"
@@ -106,7 +107,7 @@ def test_zeros_that_stand_for_an_inverter_that_is_heard_no_more_are_no_measureme
     desk = AhoyDesk()
     desk.burst(last_success="1700000099")
     desk.now_s = 400.0
-    zeros = dict.fromkeys((*AC, *PANEL), "0")
+    zeros: dict[str, Any] = dict.fromkeys((*AC, *PANEL), "0")
     for last_success in ("1700000099", "0"):
         desk.burst(**(zeros | {"last_success": last_success}))
     state = desk.state

@@ -75,9 +75,11 @@ class HoymilesDriver(InverterDriver):
 
     def states(self, guarded: frozenset[str] = frozenset()) -> tuple[InverterState, ...]:
         """What is known now, in the order of the configuration. ``guarded``: serials whose will is armed."""
-        now_s, online, refused = self._clock(), self._gateway.online, self._gateway.refused
+        now_s, gateway = self._clock(), self._gateway
         return tuple(
-            inverter.state(now_s, online, guarded=serial in guarded, refused=refused)
+            inverter.state(
+                now_s, gateway.online, guarded=serial in guarded, gateway=gateway.name, refused=gateway.refused
+            )
             for serial, inverter in self._inverters.items()
         )
 

@@ -84,8 +84,10 @@ class Heard:
         if self.seldom.due(why.partition(" for ")[0]):
             log.info("%s: %s; its limit counts as lost", self.config.name or self.config.id, why)
 
-    def state(self, now_s: float, online: bool | None, *, guarded: bool, refused: str | None) -> InverterState:
-        """What is known now. ``online``: of the gateway; ``guarded``: its will is armed."""
+    def state(
+        self, now_s: float, online: bool | None, *, guarded: bool, gateway: str, refused: str | None
+    ) -> InverterState:
+        """What is known now. ``online``, ``refused``: of the gateway; ``guarded``: its will is armed."""
         if self.burst_s is not None and now_s - self.burst_s > BURST_S:  # the end of a burst got lost
             self.end_burst()
         config = self.config
@@ -113,6 +115,7 @@ class Heard:
             rssi_dbm=self.rssi_dbm,
             resets=self.resets,
             radio=self.radio,
+            gateway=gateway,
             phase=config.phase,
             note=refused or off,
             power_on=self.power_on,
