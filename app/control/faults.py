@@ -102,7 +102,8 @@ def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, obse
             f"unanswered:{state.serial}",
             f"{state.name} has not acknowledged its limits for "
             f"{delivery.unanswered_s(state.serial, snapshot.now_s):.0f} s.",
-            f"Check the radio link in {state.gateway}, that it accepts commands, and that its login may read the cmd topics.",
+            f"Check the radio link in {state.gateway}, that it accepts commands, "
+            "and that its login may read the cmd topics.",
         )
     if state.reachable and _still_feeds(state, snapshot.now_s):
         yield Fault(
