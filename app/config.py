@@ -282,6 +282,10 @@ class Config(Section):
         doubled = sorted({one for one in ids if ids.count(one) > 1})
         if doubled:
             raise ValueError(f"inverters: serial {', '.join(doubled)} is there twice")
+        claims = [claim for inverter in self.inverters for claim in inverter.claims]
+        doubled = sorted({one for one in claims if claims.count(one) > 1})
+        if doubled:
+            raise ValueError(f"inverters: {', '.join(doubled)} is there twice")
         if self.control.phases == "each" and self.control.switch_off:
             raise ValueError("control.switch_off: works with phases: net only")
         if self.control.phases == "each":

@@ -166,12 +166,15 @@ class InverterState:
     limit that the gateway echoes, None if it shows none.
     ``resets`` counts the events after which the limit must be taken as lost (inverter or gateway
     restarted, came back, lost its day yield); ``data_seq`` counts the answers of the inverter itself.
-    ``radio`` names the transmitter that it shares with others: commands on one wait for each other.
+    ``radio`` names the transmitter that it shares with others: commands on one wait for each other. ``gateway``: who
+    speaks for it, for people.
     ``phase`` counts from 1; None: it feeds all three alike, or nobody has told. ``power_on``: as last switched by us,
     since ``powered_at_s``; None: never, or it may have changed since.
     ``foreign``/``foreign_at_s``: the last command to it that was not ours, as ``topic: payload``.
     ``undelivered_since_s``: since when the broker takes our commands and hands them to nobody (its access rules).
     ``guarded``: its dead-man will is armed: if we die, the broker lowers it. ``guardable``: there can be one.
+    ``enabled``: it may be commanded. ``refused``: why not, where the configuration would have it and its gateway rules
+    it out now; it is then not enabled.
     ``rule``: how it stands to its rules; None: it takes limits in watts. ``pace_s``: the least time between two limits;
     ``step_w``: smaller changes are not worth one; ``dead_time_s``: as `ControlSettings.dead_time_s`, where it is known
     to be another. ``writes_today`` of ``writes_budget``: limits written to a memory that wears out.
@@ -207,6 +210,8 @@ class InverterState:
     undelivered_since_s: float | None = None
     guarded: bool = False
     guardable: bool = True
+    refused: str | None = None
+    gateway: str = "OpenDTU"
     rule: RuleState | None = None
     pace_s: float = 0.0
     step_w: float = 0.0
@@ -222,7 +227,10 @@ class InverterState:
 
 @dataclass(frozen=True, slots=True)
 class GatewayState:
-    """The box between us and the inverters (OpenDTU). ``online`` is None until it is known."""
+    """The box between us and the inverters (OpenDTU). ``online`` is None until it is known.
+
+    ``next_step``: what to do about its fault, where that is not the usual.
+    """
 
     name: str
     online: bool | None = None
@@ -234,6 +242,7 @@ class GatewayState:
     utc_s: float | None = None
     data_seq: int = 0
     fault: str | None = None
+    next_step: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,11 @@ home=${HOME_MQTT_USERNAME:-home}
 serials=$(printf '%s' "${OPENDTU_SERIALS:-}" | tr ',A-F' ' a-f')
 case $serials in *[!0-9a-f\ ]*) fail "OPENDTU_SERIALS=$OPENDTU_SERIALS: serial numbers only, with spaces or commas between" ;; esac
 [ -n "$(printf '%s' "$serials" | tr -d ' ')" ] || serials=+
+inverter=$(prefix AHOYDTU_TOPIC_PREFIX "${AHOYDTU_TOPIC_PREFIX:-inverter}")
+ahoydtu=${AHOYDTU_MQTT_USERNAME:-ahoydtu}
+ids=$(printf '%s' "${AHOYDTU_IDS:-}" | tr ',' ' ')
+case $ids in *[!0-9\ ]*) fail "AHOYDTU_IDS=$AHOYDTU_IDS: ids only, with spaces or commas between" ;; esac
+[ -n "$(printf '%s' "$ids" | tr -d ' ')" ] || ids=+
 
 mkdir -p "$run" "$data"
 : >"$run/passwd"
@@ -56,6 +61,7 @@ mkdir -p "$run" "$data"
 user MQTT_USERNAME "$app" "${MQTT_PASSWORD:-}"
 user OPENDTU_MQTT_USERNAME "$opendtu" "${OPENDTU_MQTT_PASSWORD:-}"
 user HOME_MQTT_USERNAME "$home" "${HOME_MQTT_PASSWORD:-}"
+[ -z "${AHOYDTU_MQTT_PASSWORD:-}" ] || user AHOYDTU_MQTT_USERNAME "$ahoydtu" "$AHOYDTU_MQTT_PASSWORD"
 head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$run/health"
 user health health "$(cat "$run/health")"
 
@@ -71,6 +77,16 @@ for serial in $serials; do
   fi
 done
 
+if [ -n "${AHOYDTU_MQTT_PASSWORD:-}" ]; then
+  printf 'topic read %s/#\n' "$inverter" >>"$run/acl"
+  for id in $ids; do
+    printf 'topic write %s/ctrl/limit/%s\n' "$inverter" "$id" >>"$run/acl"
+    if [ "${AHOYDTU_ALLOW_POWER:-0}" = 1 ]; then
+      printf 'topic write %s/ctrl/power/%s\n' "$inverter" "$id" >>"$run/acl"
+    fi
+  done
+fi
+
 # OpenDTU: its own telemetry, and the commands for it.
 allow "$opendtu" "write $solar/dtu/#" "write $solar/ac/#" "write $solar/dc/#" "write $solar/+/name" \
   "write $solar/+/status/#" "write $solar/+/device/#" "write $solar/+/radio/#" "read $solar/+/cmd/#"
@@ -78,10 +94,23 @@ for channel in 0 1 2 3 4 5 6; do
   printf 'topic write %s/+/%s/#\n' "$solar" "$channel" >>"$run/acl"
 done
 
+# AhoyDTU: the same. Its inverters' topics begin with their names, which this script does not know.
+if [ -n "${AHOYDTU_MQTT_PASSWORD:-}" ]; then
+  allow "$ahoydtu" "write $inverter/+" "write $inverter/total/#" "write $inverter/+/alarm/#" \
+    "read $inverter/ctrl/#" "read $inverter/setup/#"
+  for topic in available last_success rssi ack_pwr_limit active_PowerLimit radio_stat firmware hardware dis_night_comm; do
+    printf 'topic write %s/+/%s\n' "$inverter" "$topic" >>"$run/acl"
+  done
+  for channel in 0 1 2 3 4 5 6; do
+    printf 'topic write %s/+/ch%s/#\n' "$inverter" "$channel" >>"$run/acl"
+  done
+fi
+
 # People and Home Assistant: see everything, set what the web page can set.
 allow "$home" "read $zeropower/#" "write $zeropower/set/enabled" "write $zeropower/set/target_point_w" \
   "write $zeropower/set/override" "write $zeropower/price/#" "read $solar/#" "read $enphase/#" \
   "read $discovery/#" "write $discovery/status" "write homeassistant/status" "read zero-export/venus/#"
+[ -z "${AHOYDTU_MQTT_PASSWORD:-}" ] || printf 'topic read %s/#\n' "$inverter" >>"$run/acl"
 
 allow health "read \$SYS/broker/uptime"
 

@@ -114,6 +114,15 @@ def write_private(path: Path, text: str) -> None:
     scratch.replace(path)
 
 
+def _ahoydtu(values: dict[str, str], config: str) -> list[str]:
+    """What to type into AhoyDTU, where the configuration has one."""
+    if not re.search(r"^[^#\n]*type: *[\"']?ahoydtu", config, re.MULTILINE):
+        return []
+    user, password = values.get("AHOYDTU_MQTT_USERNAME", ""), values.get("AHOYDTU_MQTT_PASSWORD", "")
+    topic = values.get("AHOYDTU_TOPIC_PREFIX", "")
+    return [f"AhoyDTU, Settings, MQTT: the same host and port, topic {topic}", f"  user {user}, password {password}"]
+
+
 def advice(values: dict[str, str], config: str, address: str | None) -> str:
     """What is left for a person to do."""
     todo = [f"  .env: {key}={value}" for key, value in values.items() if "x.x" in value]
@@ -128,6 +137,7 @@ def advice(values: dict[str, str], config: str, address: str | None) -> str:
             "OpenDTU, Settings, MQTT:",
             f"  host {host}, port 1883, base topic {topic}/",
             f"  user {user}, password {password}",
+            *_ahoydtu(values, config),
             f"Home Assistant, MQTT: the same host and port, user {home}, password HOME_MQTT_PASSWORD in .env",
             "Grafana: user admin, password GRAFANA_PASSWORD in .env",
         ]

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from app.broker import Broker, Handler, Message
 from app.control import Controller, ControlSettings
+from app.inverters.hoymiles.driver import HoymilesDriver
 from app.inverters.opendtu import OpenDtu, OpenDtuConfig, OpenDtuInverterConfig
 from app.model import Decision, MeterState, Phase, Reading, Settings, Snapshot
 from app.simulator.house import House, HouseConfig
@@ -36,10 +37,14 @@ class Wire:
 
     async def publish(self, topic: str, payload: str, **_options: object) -> bool:
         if self.connected:
-            _, serial, _, command = topic.split("/")
-            self.house.dtu.receive(serial, command, payload)
+            self.receive(topic, payload)
             self.deliver(topic, payload)
         return self.connected
+
+    def receive(self, topic: str, payload: str) -> None:
+        """What the gateway makes of it."""
+        _, serial, _, command = topic.split("/")
+        self.house.dtu.receive(serial, command, payload)
 
     def deliver(self, topic: str, payload: str, *, retain: bool = False) -> None:
         for handler in self.handlers.get(topic, []):
@@ -62,7 +67,7 @@ class ClosedLoop:
         **keys: Any,
     ) -> None:
         self.house = House(config)
-        self.wire = Wire(self.house)
+        self.wire = self.new_wire()
         self.settings = Settings()
         self.meter_answers = True
         self.distort: Callable[[Reading], Reading] = lambda reading: reading
@@ -78,21 +83,35 @@ class ClosedLoop:
     def restart(self, settings: ControlSettings | None = None) -> None:
         """A controller and a driver that know nothing of the time before."""
         self.wire.handlers.clear()
-        self.driver = OpenDtu(
-            OpenDtuConfig(),
-            tuple(
-                OpenDtuInverterConfig(
-                    **{"serial": inverter.config.serial, "max_watt": inverter.model.rated_w}
-                    | ({} if inverter.config.phase is None else {"phase": inverter.config.phase + 1})
-                    | self._keys
-                )
-                for inverter in self.house.inverters
-            ),
-            cast(Broker, self.wire),
-            clock=lambda: self.house.now_s,
-            utc=lambda: UTC_0 + self.house.now_s,
-        )
+        sections = [
+            {"serial": inverter.config.serial, "max_watt": inverter.model.rated_w}
+            | ({} if inverter.config.phase is None else {"phase": inverter.config.phase + 1})
+            | self._keys
+            for inverter in self.house.inverters
+        ]
+        self.driver = self.new_driver(sections)
         self.controller = Controller(settings or ControlSettings())
+
+    def new_wire(self) -> Wire:
+        """What stands where the broker stands."""
+        return Wire(self.house)
+
+    def new_driver(self, sections: list[dict[str, Any]]) -> HoymilesDriver:
+        """The driver of these inverters."""
+        inverters = tuple(OpenDtuInverterConfig(**section) for section in sections)
+        return OpenDtu(OpenDtuConfig(), inverters, cast(Broker, self.wire), **self.clocks)
+
+    @property
+    def clocks(self) -> dict[str, Callable[[], float]]:
+        """The time of the house."""
+        return {"clock": lambda: self.house.now_s, "utc": lambda: UTC_0 + self.house.now_s}
+
+    def publish(self) -> None:
+        """What the gateway says now."""
+        if self.house.dtu.published != self._published:
+            self._published = self.house.dtu.published
+            for topic, payload in burst(self.house.dtu, UTC_0):
+                self.wire.deliver(f"solar/{topic}", payload)
 
     @property
     def last(self) -> Decision:
@@ -103,10 +122,7 @@ class ClosedLoop:
         for _ in range(round(seconds)):
             for _ in range(round(1.0 / self.house.config.step_s)):
                 self.house.step()
-                if self.house.dtu.published != self._published:
-                    self._published = self.house.dtu.published
-                    for topic, payload in burst(self.house.dtu, UTC_0):
-                        self.wire.deliver(f"solar/{topic}", payload)
+                self.publish()
             self._step()
 
     def _step(self) -> None:

@@ -33,6 +33,7 @@ PURE += ["meters/homewizard_data.py", "meters/speedwire.py", "discover/paste.py"
 PURE += ["enphase/about.py", "enphase/token.py", "meters/enphase_stream.py"]
 PURE += ["api/venus.py", "feedback.py", "meters/victron_services.py"]
 PURE += ["alphaess/data.py", "alphaess/refusals.py", "batteries/values.py"]
+PURE += ["simulator/ahoytopics.py", *(f"inverters/hoymiles/{name}.py" for name in ("models", "payload"))]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},
@@ -46,7 +47,7 @@ HOMES = {
     "pymodbus": {"modbus.py"},
     "smllib": {"meters/sml.py"},
     "zeroconf": {"discover/browse.py"},
-    "aiomqtt": {"broker.py", "mqttconnection.py", "simulator/opendtu.py"},
+    "aiomqtt": {"broker.py", "mqttconnection.py", "simulator/mqttdtu.py"},
 }
 ABOVE = {"app.runtime": {"cli.py", "demo.py"}, "app.cli": {"__main__.py"}, "app.demo": {"cli.py"}}
 

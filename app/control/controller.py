@@ -136,7 +136,8 @@ class Controller:
         slow = [state for state in snapshot.inverters if state.enabled]
         mode, reason = aim.mode, aim.reason
         if not slow:
-            mode, reason = Mode.NIGHT, "every inverter is disabled in the configuration"
+            refused = (state.refused for state in snapshot.inverters if state.refused)
+            mode, reason = Mode.NIGHT, next(refused, "every inverter is disabled in the configuration")
         elif any(state.reachable is None for state in slow):
             mode, reason = Mode.STARTING, "waiting to hear from the inverters"
         return self._report(snapshot, fresh, mode, reason, [], aim.target_w)

@@ -98,7 +98,8 @@ def _links(snapshot: Snapshot) -> Iterator[Fault]:
         )
     for gateway in snapshot.gateways:
         if gateway.fault:
-            yield Fault(f"gateway:{gateway.name}", gateway.fault, "Check OpenDTU's power, WiFi and MQTT settings.")
+            usual = f"Check {gateway.name}'s power, WiFi and MQTT settings."
+            yield Fault(f"gateway:{gateway.name}", gateway.fault, gateway.next_step or usual)
 
 
 def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, observer: Observer) -> Iterator[Fault]:
@@ -108,14 +109,15 @@ def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, obse
         yield Fault(
             f"unreachable:{state.serial}",
             f"{state.name} cannot be reached; it may still be producing {may_feed_w(state):.0f} W.",
-            "Check the radio link between OpenDTU and the inverter.",
+            f"Check the radio link between {state.gateway} and the inverter.",
         )
     if state.reachable and _unanswered(state, snapshot, delivery):
         yield Fault(
             f"unanswered:{state.serial}",
             f"{state.name} has not acknowledged its limits for "
             f"{delivery.unanswered_s(state.serial, snapshot.now_s):.0f} s.",
-            "Check the radio link in OpenDTU, that it accepts commands, and that its login may read the cmd topics.",
+            f"Check the radio link in {state.gateway}, that it accepts commands, "
+            "and that its login may read the cmd topics.",
         )
     if state.reachable and _still_feeds(state, snapshot.now_s):
         yield Fault(
@@ -127,7 +129,7 @@ def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, obse
         yield Fault(
             f"disobeyed:{state.serial}",
             f"{state.name} produces more than its limit; the limit is sent again.",
-            "If this stays, restart the inverter from OpenDTU.",
+            f"If this stays, restart the inverter from {state.gateway}.",
         )
 
 

@@ -103,6 +103,8 @@ class StepTest:
     def _trouble(self, snapshot: Snapshot, state: InverterState) -> Trouble | None:
         """Why the test cannot go on, and what to do."""
         now_s, begun_s = snapshot.now_s, self._watching_s or 0.0
+        if state.refused:
+            return state.refused, "Test again once that is over."
         if not state.enabled:
             return f"{state.name} is disabled in the configuration", "Set enabled: true for it."
         if not state.regulated:
@@ -111,10 +113,10 @@ class StepTest:
             return snapshot.broker_fault or "the MQTT broker is not connected", "Run: zero-export doctor mqtt"
         begun = self._held or self._trial is not None
         if begun and self._resets != state.resets:
-            return f"{state.name} or OpenDTU restarted, and its limit is lost", "Test again."
+            return f"{state.name} or {state.gateway} restarted, and its limit is lost", "Test again."
         self._resets = state.resets
         if not state.reachable and (self._trial is not None or now_s - begun_s > 1.5 * WATCH_S):
-            return f"OpenDTU cannot reach {state.name}", "At night this is normal; by day check the radio link."
+            return f"{state.gateway} cannot reach {state.name}", "At night this is normal; by day check the radio link."
         since_s = now_s - (self._readings[-1].at_s if self._readings else begun_s)
         if since_s > max(5.0, 3.0 * self._interval_s):
             why = f": {snapshot.meter.fault}" if snapshot.meter.fault else ""

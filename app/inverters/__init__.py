@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from app.access import Access
+from app.inverters.ahoydtu import AhoyDtuInverterConfig, ahoydtus
 from app.inverters.base import InverterDriver, InverterSection
 from app.inverters.opendtu import OpenDtu, OpenDtuConfig, OpenDtuInverterConfig
 
@@ -18,7 +19,9 @@ def _named(value: Any) -> Any:
     return {"type": "opendtu", **value} if isinstance(value, dict) else value
 
 
-InverterConfig = Annotated[OpenDtuInverterConfig, BeforeValidator(_named)]
+InverterConfig = Annotated[
+    Annotated[OpenDtuInverterConfig | AhoyDtuInverterConfig, Field(discriminator="type")], BeforeValidator(_named)
+]
 
 
 RULED: set[str] = set()  # types that keep to rules by themselves
@@ -30,6 +33,8 @@ def keeps_to_rules(section: dict[str, Any]) -> bool:
 
 
 def build(inverters: Sequence[InverterConfig], opendtu: OpenDtuConfig, access: Access) -> list[InverterDriver]:
-    """The drivers of these sections: one for all behind OpenDTU, one for each other."""
+    """The drivers of these sections: one for all behind OpenDTU, one for all behind an AhoyDTU, one for each other."""
     behind = tuple(item for item in inverters if isinstance(item, OpenDtuInverterConfig))
-    return [OpenDtu(opendtu, behind, access.broker(opendtu.mqtt))] if behind else []
+    drivers: list[InverterDriver] = [OpenDtu(opendtu, behind, access.broker(opendtu.mqtt))] if behind else []
+    drivers += ahoydtus((item for item in inverters if isinstance(item, AhoyDtuInverterConfig)), access)
+    return drivers

@@ -34,6 +34,11 @@ class InverterSection(Section):
         return getattr(self, "serial", "") or self.name
 
     @property
+    def claims(self) -> tuple[str, ...]:
+        """What no other inverter may be at the same gateway, in words; beyond its `id`."""
+        return ()
+
+    @property
     def three_phase(self) -> bool:
         """Whether it is known to feed three phases alike."""
         return False

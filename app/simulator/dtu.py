@@ -55,6 +55,11 @@ class Dtu:
         return self._now_s >= self.booted_s
 
     @property
+    def now_s(self) -> float:
+        """The time of its last step."""
+        return self._now_s
+
+    @property
     def uptime_s(self) -> float:
         """Since the last boot."""
         return max(0.0, self._now_s - self.booted_s)

@@ -1,185 +1,51 @@
-"""OpenDTU as an MQTT broker sees it: telemetry out, commands in, a last will."""
+"""OpenDTU as an MQTT broker sees it."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import socket
-import time
-from contextlib import suppress
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterable
+from typing import Any
 
-import aiomqtt
-
-from app.simulator.house import House
+from app.simulator.mqttdtu import FakeDtu, News
 from app.simulator.payload import COMMANDS
 from app.simulator.topics import burst
 
-log = logging.getLogger(__name__)
-LOOK_EVERY_S = 0.1
-RECONNECT_S = 2.0
-KEEP_ALIVE_S = 15  # of OpenDTU's MQTT library
 
+class FakeOpenDtu(FakeDtu):
+    """The simulated gateway behind OpenDTU's topics.
 
-class FakeOpenDtu:
-    """``async with FakeOpenDtu(house, "127.0.0.1", 1883) as dtu``: connected, subscribed and publishing inside.
-
-    Or `start` and `close`, which do not wait for a broker. Faults of the box: `silent` (connected, publishes nothing),
-    `go_offline`/`come_back` (power cut: the broker delivers the will), and those of ``house.dtu``
-    (``drop_commands``, ``hung``, ``reboot()``) and ``house.inverters[i]`` (``reachable``, ``ignores_limit``,
-    ``reset()``, ``on``). ``house.dtu.received`` holds every command that arrived.
+    ``own_limiter``: the mode that OpenDTU-OnBattery tells of its own power limiter; None: it has none, or not enabled.
     """
 
-    def __init__(
-        self,
-        house: House,
-        mqtt_host: str,
-        mqtt_port: int = 1883,
-        *,
-        username: str | None = None,
-        password: str | None = None,
-        prefix: str = "solar/",
-        retain: bool = True,
-        client_id: str = "OpenDTU-A1B2C3",
-    ) -> None:
-        self.house = house
-        self.silent = False
-        self.connected = asyncio.Event()
-        self._prefix = prefix
-        self._retain = retain
-        self._address = (mqtt_host, mqtt_port)
-        self._login = (username, password)
-        self._client_id = client_id
-        self._powered = asyncio.Event()
-        self._powered.set()
-        self._client: aiomqtt.Client | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._closing = False
+    name = "OpenDTU"
+    client_id = "OpenDTU-A1B2C3"
+    status = ("dtu/status", "online", "offline")
 
-    async def __aenter__(self) -> Self:
-        self.start()
-        try:
-            await asyncio.wait_for(self.connected.wait(), timeout=10.0)
-        except TimeoutError:
-            await self.close()
-            raise
-        return self
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.own_limiter: int | None = None
+        self._published = self.house.dtu.published
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
+    def filters(self) -> Iterable[tuple[str, int]]:
+        """Every command of every inverter."""
+        return ((f"+/cmd/{command}", 0) for command in COMMANDS)
 
-    def start(self) -> asyncio.Task[None]:
-        """Serve in the background, reconnecting for ever as OpenDTU does. Only a bug ends the task."""
-        self._task = asyncio.create_task(self._run())
-        return self._task
+    def take(self, topic: str, payload: str, *, retained: bool) -> None:
+        """A command."""
+        serial, _, command = topic.partition("/cmd/")
+        self.house.dtu.receive(serial, command, payload, retained=retained)
 
-    async def close(self) -> None:
-        """Say goodbye and stop."""
-        self._closing = True  # Python 3.11's wait_for, within aiomqtt, can swallow a cancellation
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+    def greeting(self) -> News:
+        """Nothing; what was due while it had no connection is not sent later."""
+        self._published = self.house.dtu.published
+        return ()
 
-    async def _run(self) -> None:
-        down = False
-        while not self._closing:
-            await self._powered.wait()
-            try:
-                await self._session()
-            except* aiomqtt.MqttError as errors:
-                wanted = self._powered.is_set() and self.house.dtu.up
-                if wanted and (self.connected.is_set() or not down):
-                    reason = errors.exceptions[0]
-                    log.warning("OpenDTU: no broker at %s:%d (%s), trying again", *self._address, reason)
-                down = True
-            finally:
-                self.connected.clear()
-                self._client = None
-            await asyncio.sleep(RECONNECT_S)
-
-    def go_offline(self) -> None:
-        """Power cut: the connection breaks without a goodbye, so that the broker publishes the will."""
-        self.house.dtu.hung = True
-        self._powered.clear()
-        self.connected.clear()
-        self._break_connection()
-
-    async def come_back(self) -> None:
-        """Power returns: a fresh boot. Returns once connected again."""
-        self.house.dtu.hung = False
-        self.house.dtu.reboot()
-        self._powered.set()
-        await self.connected.wait()
-
-    def _break_connection(self) -> None:
-        client = self._client
-        sock = client._client.socket() if client is not None else None  # noqa: SLF001 - only the socket can be cut
-        if isinstance(sock, socket.socket):
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-    async def _session(self) -> None:
-        """One connection, from boot or reconnect until it breaks or the box reboots."""
+    def news(self, utc_minus_now_s: float) -> News:
+        """A burst of everything, whenever it is due."""
         dtu = self.house.dtu
-        while not dtu.up:
-            await self._look()
-        reboots = dtu.reboots
-        username, password = self._login
-        status = f"{self._prefix}dtu/status"
-        will = aiomqtt.Will(status, "offline", qos=2, retain=self._retain)
-        async with aiomqtt.Client(
-            *self._address,
-            username=username or None,
-            password=password or None,
-            identifier=self._client_id,
-            will=will,
-            keepalive=KEEP_ALIVE_S,
-            clean_session=True,
-        ) as client:
-            self._client = client
-            await client.publish(status, "online", retain=self._retain)
-            for command in COMMANDS:
-                await client.subscribe(f"{self._prefix}+/cmd/{command}", qos=0)
-            log.info("OpenDTU: connected to %s:%d", *self._address)
-            self.connected.set()
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._obey(client))
-                    tasks.create_task(self._publish(client, reboots))
-            except asyncio.CancelledError:
-                with suppress(aiomqtt.MqttError):
-                    await client.publish(status, "offline", retain=self._retain, timeout=1.0)
-                raise
-
-    async def _obey(self, client: aiomqtt.Client) -> None:
-        async for message in client.messages:
-            serial, _, command = str(message.topic)[len(self._prefix) :].partition("/cmd/")
-            payload = message.payload if isinstance(message.payload, bytes) else b""
-            self.house.follow(asyncio.get_running_loop().time())
-            self.house.dtu.receive(serial, command, payload.decode(errors="replace"), retained=message.retain)
-
-    async def _publish(self, client: aiomqtt.Client, reboots: int) -> None:
-        dtu = self.house.dtu
-        published = dtu.published
-        while True:
-            await self._look()
-            if dtu.reboots != reboots:
-                self._break_connection()
-                return
-            if dtu.published != published:
-                published = dtu.published
-                if not self.silent:
-                    await self._burst(client)
-
-    async def _burst(self, client: aiomqtt.Client) -> None:
-        for topic, payload in burst(self.house.dtu, time.time() - self.house.now_s):
-            await client.publish(self._prefix + topic, payload, retain=self._retain)
-
-    async def _look(self) -> None:
-        if self._closing:
-            raise asyncio.CancelledError
-        await asyncio.sleep(LOOK_EVERY_S)
-        self.house.follow(asyncio.get_running_loop().time())
+        if dtu.published == self._published:
+            return
+        self._published = dtu.published
+        for topic, payload in burst(dtu, utc_minus_now_s):
+            yield topic, payload, True
+        if self.own_limiter is not None:
+            yield "powerlimiter/status/mode", f"{self.own_limiter}", True

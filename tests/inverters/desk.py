@@ -32,12 +32,13 @@ class Desk:
     connected: bool = True
     broker_says: bool = True
     echoes: bool = True
+    enabled: bool = True
     handlers: dict[str, list[Handler]] = field(default_factory=dict)
     sent: list[tuple[str, str, bool]] = field(default_factory=list)
     replayed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        configs = tuple(OpenDtuInverterConfig(serial=s, max_watt=1500) for s in self.serials)
+        configs = tuple(OpenDtuInverterConfig(serial=s, max_watt=1500, enabled=self.enabled) for s in self.serials)
         self.driver = OpenDtu(
             OpenDtuConfig(), configs, cast(Broker, self), clock=lambda: self.now_s, utc=lambda: UTC_0 + self.now_s
         )

@@ -140,8 +140,8 @@ async def test_a_will_may_have_fired_while_we_were_away() -> None:
 
 
 async def test_a_retained_command_is_told_removed_and_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.inverters.opendtu.retained.LOOK_S", 0.01)
-    monkeypatch.setattr("app.inverters.opendtu.retained.ANSWER_S", 0.01)
+    monkeypatch.setattr("app.inverters.hoymiles.retained.LOOK_S", 0.01)
+    monkeypatch.setattr("app.inverters.hoymiles.retained.ANSWER_S", 0.01)
     desk = Desk()
     desk.hear(f"{SERIAL}/cmd/limit_persistent_relative", "100", retain=True)  # before our first command
     await desk.driver.set_limit(SERIAL, 400.0)
@@ -153,8 +153,8 @@ async def test_a_retained_command_is_told_removed_and_looked_for_again(monkeypat
 
 
 async def test_one_that_the_broker_does_not_let_us_remove_stays_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.inverters.opendtu.retained.LOOK_S", 0.01)
-    monkeypatch.setattr("app.inverters.opendtu.retained.ANSWER_S", 0.01)
+    monkeypatch.setattr("app.inverters.hoymiles.retained.LOOK_S", 0.01)
+    monkeypatch.setattr("app.inverters.hoymiles.retained.ANSWER_S", 0.01)
     desk = await commanded()
     topic = f"{SERIAL}/cmd/power"
 

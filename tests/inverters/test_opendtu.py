@@ -126,13 +126,74 @@ def test_a_silent_opendtu_is_noticed_although_it_is_still_connected() -> None:
     assert "silent for 31 s" in (desk.driver.gateway().fault or "")
 
 
-def test_another_limiter_on_opendtu_is_reported() -> None:
+async def test_while_opendtu_onbatterys_own_limiter_is_on_nothing_is_commanded() -> None:
+    desk = Desk((SERIAL, OTHER))
+    desk.burst()
+    await desk.driver.set_limit(SERIAL, 400.0)
+    assert desk.state.enabled
+    desk.hear("powerlimiter/status/mode", "0")
+    state, gateway = desk.state, desk.driver.gateway()
+    assert (state.enabled, state.reachable, state.ac.power_w) == (False, True, 393.4), "read and shown"
+    assert state.refused is not None
+    assert "own power limiter is on" in state.refused
+    assert (gateway.fault, state.note) == (state.refused, state.refused)
+    assert "switch it off" in gateway.next_step
+    desk.sent.clear()
+    assert not await desk.driver.set_limit(SERIAL, 300.0)
+    assert not await desk.driver.set_power(SERIAL, on=False)
+    assert desk.sent == []
+    before = desk.state.resets
+    desk.hear("powerlimiter/status/mode", "1")
+    assert (desk.state.enabled, desk.state.refused, desk.driver.gateway().fault) == (True, None, None)
+    assert desk.state.resets == before + 1, "it has left limits of its own behind"
+    assert await desk.driver.set_limit(SERIAL, 300.0)
+
+
+@pytest.mark.parametrize(("mode", "refused"), [("0", True), ("1", False), ("2", True)])
+def test_the_modes_of_its_limiter(mode: str, refused: bool) -> None:
     desk = Desk()
     desk.burst()
+    desk.hear("powerlimiter/status/mode", mode, retain=True)
+    assert (desk.state.refused is not None) is refused
+
+
+def test_a_mode_that_is_not_repeated_is_a_leftover() -> None:
+    """The limiter is disabled in its settings, or another firmware is installed: the broker still keeps the topic."""
+    desk = Desk()
     desk.hear("powerlimiter/status/mode", "0", retain=True)
-    assert "own power limiter" in (desk.driver.gateway().fault or "")
-    desk.hear("powerlimiter/status/mode", "1")
-    assert desk.driver.gateway().fault is None
+    for _ in range(2):
+        desk.burst()
+        assert desk.state.refused
+    desk.burst()
+    assert desk.state.refused is None
+    desk.disconnect()
+    desk.hear("powerlimiter/status/mode", "0", retain=True)
+    desk.burst()
+    assert desk.state.refused is None, "a copy of what is known to be over"
+    for _ in range(10):
+        desk.burst()
+        desk.hear("powerlimiter/status/mode", "0")
+        assert desk.state.refused
+
+
+async def test_doctor_tells_that_its_limiter_is_on() -> None:
+    desk = Desk()
+    desk.burst()
+    desk.hear("powerlimiter/status/mode", "0")
+    first, second = await desk.driver.examine()
+    assert (first.status, "own power limiter" in first.detail, "switch it off" in first.next_step) == (
+        "fail",
+        True,
+        True,
+    )
+    assert second.status == "ok"
+
+
+def test_an_inverter_that_the_configuration_disables_is_refused_by_nobody_else() -> None:
+    desk = Desk(enabled=False)
+    desk.burst()
+    desk.hear("powerlimiter/status/mode", "0")
+    assert (desk.state.enabled, desk.state.refused) == (False, None)
 
 
 async def test_a_limit_goes_out_as_a_plain_decimal_within_the_range_and_never_retained() -> None:

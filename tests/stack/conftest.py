@@ -19,7 +19,7 @@ from tests.conftest import free_port
 from tests.stack.compose import ROOT
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
-PASSWORDS = {"app": "app-pw", "opendtu": "dtu-pw", "home": "home-pw"}
+PASSWORDS = {"app": "app-pw", "opendtu": "dtu-pw", "home": "home-pw", "ahoydtu": "ahoy-pw"}
 LOGINS = {
     "MQTT_PASSWORD": PASSWORDS["app"],
     "OPENDTU_MQTT_PASSWORD": PASSWORDS["opendtu"],

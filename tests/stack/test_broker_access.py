@@ -153,12 +153,14 @@ async def test_nobody_connects_without_a_password_of_their_own(broker: StackBrok
             pass
 
 
-async def fires(broker: StackBroker, user: str, topic: str) -> bool:
-    """Whether OpenDTU gets the last will that this user leaves with the broker."""
+async def fires(
+    broker: StackBroker, user: str, topic: str, gateway: str = "opendtu", commands: str = "solar/+/cmd/#"
+) -> bool:
+    """Whether the gateway gets the last will that this user leaves with the broker."""
     will = ["--will-topic", topic, "--will-payload", "45", "--will-qos", "1"]
     login = ["-h", "127.0.0.1", "-p", str(broker.port), "-u", user, "-P", PASSWORDS[user]]
-    async with client(broker, "opendtu") as dtu, client(broker, "app") as app:
-        await dtu.subscribe("solar/+/cmd/#")
+    async with client(broker, gateway) as dtu, client(broker, "app") as app:
+        await dtu.subscribe(commands)
         await app.publish("zeropower/hello", "connected", qos=1, retain=True)
         controller = await asyncio.create_subprocess_exec(
             "mosquitto_sub", *login, *will, "-t", "zeropower/hello", stdout=asyncio.subprocess.PIPE
@@ -261,6 +263,9 @@ async def test_without_serials_every_inverter_behind_opendtu_may_be_commanded() 
         ({"MQTT_TOPIC_PREFIX": "a b"}, "is no topic prefix"),
         ({"HOMEASSISTANT_PREFIX": "+"}, "HOMEASSISTANT_PREFIX=+ is no topic prefix"),
         ({"MQTT_USERNAME": "#"}, "is no user name"),
+        ({"AHOYDTU_IDS": "+"}, "AHOYDTU_IDS=+: ids only"),
+        ({"AHOYDTU_TOPIC_PREFIX": "#"}, "AHOYDTU_TOPIC_PREFIX=# is no topic prefix"),
+        ({"AHOYDTU_MQTT_PASSWORD": "a b"}, "has a colon, a space"),
         ({"MQTT_USERNAME": "opendtu"}, "two users are called opendtu"),
     ],
 )
@@ -269,3 +274,55 @@ def test_a_setting_that_would_open_or_break_the_rules_stops_the_start(settings: 
         process = start_script(Path(folder), free_port(), LOGINS | settings)
         assert words in process.communicate(timeout=10)[1]
         assert process.returncode == 1
+
+
+# -- AhoyDTU -------------------------------------------------------------------------------------------
+
+AHOY = {"AHOYDTU_MQTT_PASSWORD": PASSWORDS["ahoydtu"]}
+AHOY_LIMIT = "inverter/ctrl/limit/0"
+AHOY_SAYS = [
+    *("mqtt", "uptime", "free_heap", "status", "comm_disabled", "total/P_AC", "total", "Roof south/available"),
+    *("Roof south/last_success", "Roof south/ack_pwr_limit", "Roof south/ch0", "Roof south/ch0/P_AC"),
+    *("Roof south/ch0/active_PowerLimit", "Roof south/active_PowerLimit", "Roof south/ch6/U_DC"),
+    *("Roof south/radio_stat", "Roof south/hardware", "Roof south/alarm/1"),
+]
+
+
+async def test_ahoydtu_says_all_that_it_has_to_say_and_gets_limits_alone() -> None:
+    with stack_broker(**AHOY) as broker:
+        for topic in AHOY_SAYS:
+            assert await arrives(broker, "app", "ahoydtu", f"inverter/{topic}"), topic
+        assert await arrives(broker, "home", "ahoydtu", "inverter/Roof south/ch0/P_AC")
+        assert await arrives(broker, "ahoydtu", "app", AHOY_LIMIT)
+        for user, topic in (
+            ("app", "inverter/ctrl/power/0"),
+            ("app", "inverter/ctrl/restart/0"),
+            ("app", "inverter/ctrl/restart_ahoy"),
+            ("app", "inverter/setup/set_time"),
+            ("app", "inverter/Roof south/ch0/P_AC"),
+            ("home", AHOY_LIMIT),
+            ("opendtu", AHOY_LIMIT),
+            ("ahoydtu", AHOY_LIMIT),
+            ("ahoydtu", LIMIT),
+            ("ahoydtu", "zeropower/set/enabled"),
+        ):
+            assert not await arrives(broker, "app", user, topic), (user, topic)
+        assert not await arrives(broker, "ahoydtu", "app", LIMIT)
+        assert await fires(broker, "app", AHOY_LIMIT, "ahoydtu", "inverter/ctrl/#")
+
+
+async def test_ahoydtu_can_have_another_topic_ids_and_switching_off() -> None:
+    settings = {"AHOYDTU_TOPIC_PREFIX": "barn/dtu/", "AHOYDTU_IDS": "0, 3", "AHOYDTU_ALLOW_POWER": "1"}
+    with stack_broker(**AHOY, **settings) as broker:
+        for number, own in ((0, True), (3, True), (1, False)):
+            for command in ("limit", "power"):
+                assert await arrives(broker, "ahoydtu", "app", f"barn/dtu/ctrl/{command}/{number}") is own
+        assert not await arrives(broker, "ahoydtu", "app", "barn/dtu/ctrl/restart/0")
+        assert not await arrives(broker, "app", "app", AHOY_LIMIT)
+
+
+async def test_without_a_password_for_it_there_is_no_ahoydtu(broker: StackBroker) -> None:
+    assert not await arrives(broker, "app", "app", AHOY_LIMIT)
+    with pytest.raises(aiomqtt.MqttError, match=r"[Nn]ot authori[sz]ed"):
+        async with client(broker, "ahoydtu"):
+            pass

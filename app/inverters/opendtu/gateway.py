@@ -2,104 +2,65 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 
 from app.broker import Message
-from app.inverters.opendtu.heard import Take
-from app.inverters.opendtu.payload import number, plausible
-from app.model import GatewayState
-
-log = logging.getLogger(__name__)
+from app.inverters.hoymiles.gateway import HeardGateway
+from app.inverters.hoymiles.heard import Take
 
 PUBLISH_INTERVAL_S = 5.0  # OpenDTU's default and the least that its page accepts
+VALUES = {"uptime": "uptime_s", "rssi": "rssi_dbm", "temperature": "temperature_c", "heap/free": "heap_free_b"}
+OWN_LIMITER = (
+    "OpenDTU-OnBattery's own power limiter is on: two that command the same inverters undo each other's limits, "
+    "so none is commanded from here."
+)
+SWITCH_IT_OFF = "In OpenDTU-OnBattery, Settings > Dynamic Power Limiter: switch it off. This controller then goes on."
+NOT_REPEATED = 3  # so many uptimes without its mode: it publishes both at one interval while its limiter is configured
 
 
-class Gateway:
-    """OpenDTU by its messages. ``lose_limits`` is told why no limit may be in force any more."""
+class Gateway(HeardGateway):
+    """OpenDTU by its messages."""
+
+    silence_s, first_s = 6.0 * PUBLISH_INTERVAL_S, 3.0 * PUBLISH_INTERVAL_S
 
     def __init__(
-        self,
-        prefix: str,
-        clock: Callable[[], float],
-        utc: Callable[[], float],
-        lose_limits: Callable[[str], None],
+        self, prefix: str, clock: Callable[[], float], utc: Callable[[], float], lose_limits: Callable[[str], None]
     ) -> None:
-        self._prefix, self._clock, self._utc, self._lose_limits = prefix, clock, utc, lose_limits
-        self._values: dict[str, float] = {}
-        self._own_limiter = False
-        self._seen_s: float | None = None
-        self._started_s = clock()
-        self._seq = 0
-        self._utc_s: float | None = None
-        self.online: bool | None = None
+        super().__init__("OpenDTU", prefix, clock, utc, lose_limits)
+        self._uptimes = 0  # since it last told the mode of its own limiter
+        self._leftover = False  # what the broker keeps of that mode is told no more
 
     def topics(self) -> Iterator[tuple[str, Take]]:
         """Every topic that says something, and who takes it in: False where it cannot be used."""
-        yield "dtu/status", self._take_status
-        for key in ("uptime", "rssi", "temperature", "heap/free"):
-            yield f"dtu/{key}", partial(self._take_value, key.rpartition("/")[2])
+        yield "dtu/status", partial(self.take_online, (b"online", b"offline"))
+        for key, name in VALUES.items():
+            yield f"dtu/{key}", partial(self.take_value, name)
         yield "powerlimiter/status/mode", self._take_own_limiter
 
-    def disconnected(self) -> None:
-        """Without the broker nothing is known of OpenDTU, and it may be back later than we are."""
-        self.online = None
+    @property
+    def next_step(self) -> str:
+        """What to do about its fault; empty: the usual."""
+        return SWITCH_IT_OFF if self.refused else ""
 
-    def state(self) -> GatewayState:
-        """What is known now."""
-        return GatewayState(
-            name="OpenDTU",
-            online=self.online,
-            uptime_s=self._values.get("uptime"),
-            rssi_dbm=self._values.get("rssi"),
-            temperature_c=self._values.get("temperature"),
-            heap_free_b=self._values.get("free"),
-            seen_at_s=self._seen_s,
-            utc_s=self._utc_s,
-            data_seq=self._seq,
-            fault=self._fault(),
-        )
-
-    def _take_value(self, key: str, message: Message) -> bool:
-        value = number(message.payload)
-        if value is None or not plausible(key, value, 0.0):
-            return not message.payload
-        if message.retain:
-            return True
-        if key == "uptime":
-            if value < self._values.get("uptime", 0.0):
-                self._lose_limits("OpenDTU has restarted")
-            self._seen_s, self._utc_s = self._clock(), self._utc()
-            self._seq += 1
-            self.online = True
-        self._values[key] = value
-        return True
-
-    def _take_status(self, message: Message) -> bool:
-        if message.payload not in (b"online", b"offline"):
-            return not message.payload
-        online = message.payload == b"online"
-        if online and not message.retain:
-            self._lose_limits("OpenDTU has connected")
-        self.online = online
-        return True
+    def heard(self) -> None:
+        """It lives. Where it repeats the mode of its own limiter no more, that one is configured away."""
+        super().heard()
+        self._uptimes += 1
+        if self.refused and self._uptimes >= NOT_REPEATED:
+            self._leftover = True
+            self._limiter(on=False)
 
     def _take_own_limiter(self, message: Message) -> bool:
         if message.payload not in (b"0", b"1", b"2"):
             return not message.payload
-        self._own_limiter = message.payload != b"1"
+        if message.retain and self._leftover:
+            return True
+        self._uptimes, self._leftover = 0, False
+        self._limiter(on=message.payload != b"1")
         return True
 
-    def _fault(self) -> str | None:
-        now_s = self._clock()
-        if self._own_limiter:
-            return "OpenDTU-OnBattery's own power limiter works against this controller: switch it off there."
-        if self.online is False:
-            return "OpenDTU is offline: no limit can be sent, the inverters keep their last one."
-        silent_s = now_s - (self._seen_s if self._seen_s is not None else self._started_s)
-        if self._seen_s is None and silent_s > 15.0:
-            return f"Nothing heard from OpenDTU under {self._prefix}/ since the start."
-        if self._seen_s is not None and silent_s > 6.0 * PUBLISH_INTERVAL_S:
-            return f"OpenDTU has been silent for {silent_s:.0f} s."
-        return None
+    def _limiter(self, *, on: bool) -> None:
+        if self.refused and not on:
+            self._lose_limits("OpenDTU-OnBattery's own power limiter is off now")
+        self.refused = OWN_LIMITER if on else None

@@ -1,4 +1,4 @@
-"""Commands that somebody left at the broker: it hands them to OpenDTU at every reconnect, and OpenDTU obeys most."""
+"""Commands that somebody left at the broker: it hands them to the gateway at every reconnect, which obeys most."""
 
 from __future__ import annotations
 

@@ -6,15 +6,6 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
-LIMIT, POWER = "limit_nonpersistent_absolute", "power"
-OBEYED = (  # everything that OpenDTU obeys below <serial>/cmd, but for resetting its radio's counters
-    LIMIT,
-    "limit_nonpersistent_relative",
-    "limit_persistent_absolute",
-    "limit_persistent_relative",
-    POWER,
-    "restart",
-)
 OWN_S = 30.0  # what the broker has taken comes back in milliseconds, but for a flood
 LATE_S = 900.0  # what it has not may lie in the buffers of a frozen one, and come when it goes on
 TWICE_S = 1.0  # the same message delivered twice
@@ -43,10 +34,11 @@ class _Sent:
 class Commands:
     """Remembers what was sent to one inverter, and what of it came back to us as one of the topic's subscribers.
 
-    ``patience_s``: as long as OpenDTU may take to show a limit. ``foreign``, ``foreign_at_s``: the last command of
-    somebody else; ``retained``: commands that the broker keeps, by topic.
+    ``limit``: the command that sets one. ``patience_s``: as long as the gateway may take to show one. ``foreign``,
+    ``foreign_at_s``: the last command of somebody else; ``retained``: commands that the broker keeps, by topic.
     """
 
+    limit: str
     patience_s: float
     unheard_s: float | None = None
     hears: bool | None = None  # whether commands come back over this connection; None: nothing has shown it yet
@@ -62,6 +54,16 @@ class Commands:
     def any(self) -> bool:
         """Whether we command this inverter: then nobody else should."""
         return bool(self._newest)
+
+    @property
+    def newest(self) -> str | None:
+        """The last limit that was sent, or tried to."""
+        return self._newest[self.limit][1] if self.limit in self._newest else None
+
+    def expected(self) -> set[str]:
+        """The limits that may still take effect: the last one, those shortly before, and our wills."""
+        sent = {payload for command, payload in self._sent if command == self.limit}
+        return sent.union(self._wills, () if self.newest is None else (self.newest,))
 
     def expect_will(self, payload: str) -> None:
         """The broker may send this limit in our name."""
@@ -83,7 +85,7 @@ class Commands:
         """The broker has it, or has not answered in time."""
         sent = self._sent[command, payload]
         sent.taken = taken
-        if taken and command == LIMIT and sent.due and self.unheard_s is None:
+        if taken and command == self.limit and sent.due and self.unheard_s is None:
             self.unheard_s = sent.at_s
 
     def shown(self) -> None:
@@ -114,12 +116,12 @@ class Commands:
         if sent is not None and _young(sent, now_s) and (sent.due or now_s - sent.back_s <= TWICE_S):
             sent.due, sent.back_s = max(0, sent.due - 1), now_s
             self.hears = True
-            if command == LIMIT:
+            if command == self.limit:
                 self.unheard_s = None
             newest = self._sent.get(self._newest[command])
             in_order = newest is sent or (newest is not None and newest.due > 0)
             return Whose.OWN if in_order and sent.taken is not False else Whose.STALE
-        return Whose.STALE if command == LIMIT and payload in self._wills else Whose.FOREIGN
+        return Whose.STALE if command == self.limit and payload in self._wills else Whose.FOREIGN
 
 
 def _young(sent: _Sent, now_s: float) -> bool:
