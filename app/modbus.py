@@ -76,9 +76,8 @@ class ModbusClient:
                 return client.write_register(address, values[0], device_id=unit)  # type: ignore[no-any-return]
             return client.write_registers(address, list(values), device_id=unit)  # type: ignore[no-any-return]
 
-        def fits(found: Any) -> bool:
-            same = found.registers == list(values) if one else found.count == len(values)
-            return bool(found.address == address and same)
+        def fits(found: Any) -> bool:  # some answer a write with what the register holds then
+            return bool(found.address == address and (one or found.count == len(values)))
 
         function = 6 if one else 16
         answer = await self._request(ask, fits, function, unit)

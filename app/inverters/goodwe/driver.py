@@ -53,7 +53,7 @@ class GoodWe(InverterDriver):
         self._data_seq = 0
         self._started_s = clock()
         self._looked_s = self._asked_s = self._identified_s = float("-inf")
-        self._away = False
+        self._away = self._missed = False  # it is unreachable; it was not heard since the last look
 
     # -- the driver's surface --------------------------------------------------------------------------
 
@@ -150,8 +150,8 @@ class GoodWe(InverterDriver):
             self._written()
         return held
 
-    async def release(self, serial: str, share_pct: float | None = None) -> float:
-        """Open it again; the limit that it has then. Raises `DeviceError`."""
+    async def release(self, serial: str, share_pct: float | None = None) -> bool:
+        """Open it again, past the budget of writes; True when it is read back. Raises `DeviceError`."""
         if not self.config.enabled:
             raise ValueError(f"refusing to release {serial}")
         return await self.limiter.release(share_pct)
@@ -198,7 +198,8 @@ class GoodWe(InverterDriver):
         if self.limiter.measured(now_s, found.ac.power_w):
             log.info("%s: its power follows the register that limits it", self.config.id)
             await self.limiter.save()
-        if self._away or now_s - self._looked_s >= LOOK_S:
+        self._away = False
+        if self._missed or now_s - self._looked_s >= LOOK_S:
             await self._look(now_s)
         if now_s - self._identified_s >= self.config.optional_retry_s and self.identity == Identity():
             self._identified_s = now_s
@@ -209,12 +210,12 @@ class GoodWe(InverterDriver):
 
     async def _look(self, now_s: float) -> None:
         try:
-            await self.limiter.look(been_away=self._away)
+            await self.limiter.look(been_away=self._missed)
         except DeviceDataError as error:
             self._unwritten(error)
         else:
             self._written()
-        self._looked_s, self._away = now_s, False
+        self._looked_s, self._missed = now_s, False
 
     async def _optional_identity(self) -> Identity:
         try:
@@ -223,7 +224,7 @@ class GoodWe(InverterDriver):
             return Identity()
 
     def _lost(self, error: DeviceError) -> None:
-        self.fault = str(error)
+        self.fault, self._missed = str(error), True
         if self.reachable is False and not self._away:
             self._away = True
             log.info("%s", error)

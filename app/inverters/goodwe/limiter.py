@@ -26,7 +26,7 @@ PAST_S = 300.0  # between two writes when all are used up
 
 
 class Limiter:
-    """``commanded_w``, ``acked_steps`` and ``resets`` are as in `InverterState`; ``trouble``: why a limit is not held."""
+    """``commanded_w``, ``acked_w`` and ``resets`` are as in `InverterState`; ``trouble``: why a limit is not held."""
 
     def __init__(
         self,
@@ -124,8 +124,8 @@ class Limiter:
                 await self._read()
             return True
 
-    async def release(self, share_pct: float | None) -> float:
-        """Open it to so much of its rated power, or to what was found before us; the limit then, in watts.
+    async def release(self, share_pct: float | None) -> bool:
+        """Open it to so much of its rated power, or to what was found before us; True when it is read back.
 
         Somebody asks for it, so it costs what it costs. Raises `DeviceError`.
         """
@@ -139,8 +139,10 @@ class Limiter:
             if changes:
                 await self._write(wanted, changes, self._scale.watts(steps))
             else:
+                self._commanded(self._scale.watts(steps))
                 await self._file.save(self._memory)
-            return self._scale.watts(steps)
+                await self._read()
+            return self.trouble is None
 
     def measured(self, at_s: float, power_w: float) -> bool:
         """Take in a power; True when it has just proven what the registers mean."""
