@@ -122,6 +122,7 @@ class Inverter:
                 if address + offset not in self.stuck:
                     self.registers[address + offset] = value
                 written[offset] = value
+            assert self.power_w >= 0.0  # from now on it is on its way
             return None
         self.asked.append((function, address, count))
         if not all(place in self.registers for place in places):

@@ -1,7 +1,7 @@
 """How many writes a day a memory that wears out is given, and how they are spread over the day. Pure.
 
-Raises may use what lies above the reserve. As long as no more of that is used than of the day has passed, they may go
-at the usual pace; what runs ahead of the day slows them down, the more the further. Cuts may use the reserve, too. Of
+Raises may use what lies above the reserve. As long as clearly less of that is used than of the sunny hours has passed,
+they may go at the usual pace; the nearer use comes to that, and the further it runs ahead, the slower they are. Cuts may use the reserve, too. Of
 its last writes a cut takes the lowest limit at once, since no other may follow it: whatever is asked, the house does
 not export for want of writes.
 """
@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-DAY_S = 86_400.0
+SUN_S, EVENING_S = 16 * 3600.0, 3 * 3600.0  # the part of a day in which there may be sun: from 5:00 to 21:00
 RESERVE = 5  # one part in so many is for cuts alone
-COARSEST = 10.0  # steps grow so many times at most
+EARLY = 0.75  # raises slow down when use comes so near to what is in time
+COARSEST, COARSER = 10.0, 4.0  # changes that are worth a write grow so many times at most, and so fast
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +41,19 @@ class Budget:
         for_raises, left = self.a_day - self.reserve, self.left - self.reserve
         if for_raises <= 0 or left < self.each:
             return float("inf")
-        return (max(0.0, self.rest_s) / DAY_S) / (left / for_raises)
+        sun = min(1.0, max(0.0, self.rest_s - EVENING_S) / SUN_S)
+        return sun / (left / for_raises)
 
     @property
     def pause_s(self) -> float:
-        """The time from the last write to the next raise; 0 as long as use is in time."""
-        ahead = self.tightness - 1.0
-        fair_s = DAY_S * self.each / max(1, self.a_day - self.reserve)
-        return min(max(0.0, self.rest_s), max(0.0, ahead * fair_s))
+        """The time from the last write to the next raise; 0 as long as use is well in time."""
+        fair_s = SUN_S * self.each / max(1, self.a_day - self.reserve)
+        return min(max(0.0, self.rest_s), max(0.0, self.tightness - EARLY) * fair_s)
 
     @property
     def coarseness(self) -> float:
         """How many times larger than usual a change has to be worth a write."""
-        return min(COARSEST, max(1.0, self.tightness))
+        return min(COARSEST, 1.0 + COARSER * max(0.0, self.tightness - EARLY))
 
     def grants(self, wanted: int, held: int | None, lowest: int, since_s: float) -> int | None:
         """The steps to write where ``wanted`` are asked and ``held`` (None: unknown) stand there; None: not now.
