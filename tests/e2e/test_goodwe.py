@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ async def test_a_house_is_held_at_its_target_and_failed_safe_without_the_meter(p
     place.meter_answers = True
     await place.held()
     writes = place.dongle.inverter.writes
-    assert all(now != before for before, now in zip(writes, writes[1:], strict=False)), "nothing is written twice"
+    assert all(now != before for before, now in pairwise(writes)), "nothing is written twice"
 
     code, said = await release("--config", str(place.app.config))
     assert code == 1

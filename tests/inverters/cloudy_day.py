@@ -102,7 +102,7 @@ class Day:
 async def lived(
     *, begin_h: float = 6.0, end_h: float = 20.5, tick_s: float = 1.0, paced: bool = True, seed: int = 1, **keys: Any
 ) -> Day:
-    """A day with the controller. ``paced``: raises keep to ``pace_s`` and all to ``step_w``, as the core has them do."""
+    """A day with the controller. ``paced``: raises keep to ``pace_s`` and ``step_w``, as the core has them do."""
     now_s, day, weather, registers = begin_h * 3600.0, Day(), Weather(seed), Registers()
     given = {"type": "goodwe", "name": "roof", "host": "127.0.0.1:9", "max_watt": RATED_W, **keys}
     config = GoodWeConfig.model_validate(given)

@@ -1,7 +1,7 @@
 """How many writes a day a memory that wears out is given, and how they are spread over the day. Pure.
 
-Raises may use what lies above the reserve. As long as clearly less of that is used than of the sunny hours has passed,
-they may go at the usual pace; the nearer use comes to that, and the further it runs ahead, the slower they are. Cuts may use the reserve, too. Of
+Raises may use what lies above the reserve. The nearer its use comes to what the sunny hours that have passed allow, the
+larger a change has to be; what runs ahead of them slows raises down as well. Cuts may use the reserve, too. Of
 its last writes a cut takes the lowest limit at once, since no other may follow it: whatever is asked, the house does
 not export for want of writes.
 """
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 SUN_S, EVENING_S = 16 * 3600.0, 3 * 3600.0  # the part of a day in which there may be sun: from 5:00 to 21:00
 RESERVE = 5  # one part in so many is for cuts alone
-EARLY = 0.75  # raises slow down when use comes so near to what is in time
-COARSEST, COARSER = 10.0, 4.0  # changes that are worth a write grow so many times at most, and so fast
+EARLY = 0.5  # changes have to be larger when use comes so near to what is in time
+COARSEST, COARSER = 10.0, 6.0  # so many times larger at most, and so fast
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Budget:
 
     @property
     def pause_s(self) -> float:
-        """The time from the last write to the next raise; 0 as long as use is well in time."""
+        """The time from the last write to the next raise; 0 as long as use is in time."""
         fair_s = SUN_S * self.each / max(1, self.a_day - self.reserve)
-        return min(max(0.0, self.rest_s), max(0.0, self.tightness - EARLY) * fair_s)
+        return min(max(0.0, self.rest_s), max(0.0, self.tightness - 1.0) * fair_s)
 
     @property
     def coarseness(self) -> float:
