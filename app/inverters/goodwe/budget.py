@@ -1,19 +1,18 @@
 """How many writes a day a memory that wears out is given, and how they are spread over the day. Pure.
 
-Raises may use what lies above the reserve. The nearer its use comes to what the sunny hours that have passed allow, the
-larger a change has to be; what runs ahead of them slows raises down as well. Cuts may use the reserve, too. Of
-its last writes a cut takes the lowest limit at once, since no other may follow it: whatever is asked, the house does
-not export for want of writes.
+Raises may use what lies above the reserve. As long as no more of that is used than of the day has passed, they may go
+at the usual pace; what runs ahead of the day makes them slower and coarser, the more the further. Cuts may use the
+reserve, too. Of its last writes a cut takes the lowest limit at once, since no other may follow it: whatever is asked,
+the house does not export for want of writes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-SUN_S, EVENING_S = 16 * 3600.0, 3 * 3600.0  # the part of a day in which there may be sun: from 5:00 to 21:00
+DAY_S = 86_400.0
 RESERVE = 5  # one part in so many is for cuts alone
-EARLY = 0.5  # changes have to be larger when use comes so near to what is in time
-COARSEST, COARSER = 10.0, 6.0  # so many times larger at most, and so fast
+COARSEST = 10.0  # changes that are worth a write grow so many times at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +40,18 @@ class Budget:
         for_raises, left = self.a_day - self.reserve, self.left - self.reserve
         if for_raises <= 0 or left < self.each:
             return float("inf")
-        sun = min(1.0, max(0.0, self.rest_s - EVENING_S) / SUN_S)
-        return sun / (left / for_raises)
+        return (max(0.0, self.rest_s) / DAY_S) / (left / for_raises)
 
     @property
     def pause_s(self) -> float:
         """The time from the last write to the next raise; 0 as long as use is in time."""
-        fair_s = SUN_S * self.each / max(1, self.a_day - self.reserve)
+        fair_s = DAY_S * self.each / max(1, self.a_day - self.reserve)
         return min(max(0.0, self.rest_s), max(0.0, self.tightness - 1.0) * fair_s)
 
     @property
     def coarseness(self) -> float:
         """How many times larger than usual a change has to be worth a write."""
-        return min(COARSEST, 1.0 + COARSER * max(0.0, self.tightness - EARLY))
+        return min(COARSEST, max(1.0, self.tightness))
 
     def grants(self, wanted: int, held: int | None, lowest: int, since_s: float) -> int | None:
         """The steps to write where ``wanted`` are asked and ``held`` (None: unknown) stand there; None: not now.

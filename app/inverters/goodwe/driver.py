@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from app.access import Access
 from app.checks import Check
@@ -22,6 +22,7 @@ from app.model import Ac, DeviceDataError, DeviceError, DeviceUnavailable, Gatew
 
 log = logging.getLogger(__name__)
 
+TWICE_S = 1.0  # a dongle may hold on to a connection that we have given up, and turn the next one away
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # from one try to connect to the next
 LOST_S = 15.0  # an outage that is shorter is none
 LOOK_S, ABOUT_S = 15.0, 30.0  # between two looks at the limit, and at the meter of its own
@@ -142,7 +143,7 @@ class GoodWe(InverterDriver):
         if not math.isfinite(limit_w) or not self.config.enabled:
             raise ValueError(f"refusing to command {serial} to {limit_w!r} W")
         try:
-            held = await self.limiter.hold(limit_w)
+            held = await _twice(lambda: self.limiter.hold(limit_w))
         except DeviceError as error:
             self._unwritten(error)
             return False
@@ -154,7 +155,7 @@ class GoodWe(InverterDriver):
         """Open it again, past the budget of writes; True when it is read back. Raises `DeviceError`."""
         if not self.config.enabled:
             raise ValueError(f"refusing to release {serial}")
-        return await self.limiter.release(share_pct)
+        return await _twice(lambda: self.limiter.release(share_pct))
 
     async def examine(self) -> list[Check]:
         """What `doctor` finds, step by step."""
@@ -242,3 +243,12 @@ class GoodWe(InverterDriver):
         if self.limits_fault is not None:
             log.info("%s can be limited again", self.config.id)
         self.limits_fault = None
+
+
+async def _twice(work: Callable[[], Awaitable[bool]]) -> bool:
+    """Do it, and once more where there was no answer. Raises `DeviceError`."""
+    try:
+        return await work()
+    except DeviceUnavailable:
+        await asyncio.sleep(TWICE_S)
+        return await work()
