@@ -121,7 +121,6 @@ class Inverter:
             for offset, value in enumerate(values):
                 if address + offset not in self.stuck:
                     self.registers[address + offset] = value
-                written[offset] = value
             assert self.power_w >= 0.0  # from now on it is on its way
             return None
         self.asked.append((function, address, count))

@@ -75,11 +75,14 @@ async def test_what_it_measures(place: Dongle, tmp_path: Path) -> None:
     async with working(place, tmp_path) as found:
         now = state(found)
         assert (now.ac.power_w, now.ac.dc_power_w) == (4000.0, 4120.0)
-        assert (now.ac.temperature_c, now.ac.voltage_v) == (pytest.approx(31.5), pytest.approx(231.4))
-        assert (now.ac.yield_day_wh, now.ac.yield_total_kwh) == (12_300.0, pytest.approx(456.7))
-        assert [(p.channel, p.voltage_v, p.current_a) for p in now.panels] == [
-            (1, pytest.approx(360.1), pytest.approx(5.2))
-        ], "0xFFFF is no value"
+        assert now.ac.temperature_c == pytest.approx(31.5)
+        assert now.ac.voltage_v == pytest.approx(231.4)
+        assert now.ac.yield_day_wh == 12_300.0
+        assert now.ac.yield_total_kwh == pytest.approx(456.7)
+        [panel] = now.panels  # 0xFFFF is no value
+        assert panel.channel == 1
+        assert panel.voltage_v == pytest.approx(360.1)
+        assert panel.current_a == pytest.approx(5.2)
         assert (now.serial, now.max_w, now.min_w, now.reachable, now.producing) == (NAME, RATED_W, 50.0, True, True)
         assert (now.guardable, now.radio, now.pace_s, now.step_w) == (False, NAME, 10.0, 50.0)
         assert (now.writes_today, now.writes_budget, now.dead_time_s) == (0, 300, (0.5, 12.0))
@@ -352,7 +355,7 @@ async def test_disconnects_and_slow_answers(place: Dongle, tmp_path: Path) -> No
         for round_ in range(5):
             seen = state(found).data_seq
             place.drop()
-            await until(lambda seen=seen: state(found).data_seq > seen)  # type: ignore[misc]
+            await until(lambda seen=seen: state(found).data_seq > seen)
             assert await found.set_limit(NAME, 1000.0 + 100.0 * round_)
         assert state(found).reachable is True
         assert place.inverter.limit_w == 1400.0
@@ -466,7 +469,7 @@ async def follow(found: GoodWe, place: Dongle, limits_w: tuple[float, ...]) -> N
     for limit_w in limits_w:
         await found.set_limit(NAME, limit_w)
         seen = state(found).data_seq
-        await until(lambda seen=seen: state(found).data_seq > seen + 5)  # type: ignore[misc]
+        await until(lambda seen=seen: state(found).data_seq > seen + 5)
 
 
 async def test_power_proves_what_the_registers_mean_and_that_is_kept(place: Dongle, tmp_path: Path) -> None:
