@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app import exporting, logs, service
+from app import exporting, logs, releasing, service
 from app.config import Config, ConfigError, RecorderConfig, load, schema
 from app.dotenv import environment_for
 from app.fields import valid_host
@@ -38,6 +38,7 @@ start here:
   zero-export run                   regulate
   zero-export service install       have systemd run it, without Docker
   zero-export export --from 7d      what was recorded, as CSV
+  zero-export release               open the inverters again
 
 exit codes: 0 ok, 1 failure, 2 the configuration is wrong
 """
@@ -165,6 +166,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     service_command.set_defaults(command=service.service)
     service.add_to(service_command, _default_config())
+
+    release = _command(commands, "release", _release, releasing.TEXT)
+    release.epilog, release.formatter_class = releasing.EPILOG, argparse.RawDescriptionHelpFormatter
+    releasing.add_to(release)
 
     schema_command = commands.add_parser("schema", help="print the JSON Schema of config.yaml, for editors")
     schema_command.set_defaults(command=_schema)
@@ -368,6 +373,18 @@ def _replay(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     config = _load(options)
     return exporting.export(options, config.data_dir / "telemetry.db", config.site)
+
+
+def _release(options: argparse.Namespace) -> int:
+    logs.quiet()
+    if options.host is None:
+        return OK if releasing.run(_load(options), options, _tell) else FAILURE
+    try:
+        config = releasing.by_host(options)
+    except ValueError as error:
+        print(f"release: {error}", file=sys.stderr)
+        return BAD_CONFIG
+    return OK if releasing.run_host(config, options, _tell) else FAILURE
 
 
 def _schema(_options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
 from app.fields import host_and_port
@@ -30,6 +31,11 @@ _REFUSALS: dict[int, tuple[type[DeviceError], str]] = {
         "check unit, wires and baud rate",
     ),
 }
+_WRITE_REFUSALS = {
+    1: (DeviceDataError, "does not know function {function} (illegal function): its registers cannot be written"),
+    2: (DeviceDataError, "has no register {address} to write (illegal data address): check model and address"),
+    3: (DeviceDataError, "does not take {values} in register {address} (illegal data value)"),
+}
 
 
 class ModbusClient:
@@ -43,23 +49,42 @@ class ModbusClient:
         self._who = who or f"the Modbus device at {host}"
         self._timeout_s, self._framing = timeout_s, framing
         self._client: Any = None
-        self._request: asyncio.Future[Any] | None = None
+        self._under_way: asyncio.Future[Any] | None = None
         self._lock = asyncio.Lock()
 
     async def read(self, function: int, address: int, count: int, unit: int = 1) -> list[int]:
         """So many registers: holding ones (function 3) or input ones (4). Raises `DeviceError`."""
-        async with self._lock:
-            try:
-                answer = await self._answer(function, address, count, unit)
-            except BaseException:  # also when whoever asked has given up
-                self.close()
-                raise
+
+        def ask(client: Any) -> Awaitable[Any]:
+            known = {3: client.read_holding_registers, 4: client.read_input_registers}[function]
+            return known(address, count=count, device_id=unit)  # type: ignore[no-any-return]
+
+        answer = await self._request(ask, lambda found: len(found.registers) == count, function, unit)
         if answer.isError():
-            known = _REFUSALS.get(answer.exception_code)
-            kind, text = known or (DeviceDataError, f"refuses the request (Modbus exception {answer.exception_code})")
-            told = text.format(function=function, address=address, count=count, unit=unit)
-            raise kind(f"{self._who} {told}")
+            raise self._refusal(answer, _REFUSALS, function=function, address=address, count=count, unit=unit)
         return list(answer.registers)
+
+    async def write(self, address: int, values: Sequence[int], unit: int = 1) -> None:
+        """Write holding registers, one by function 6 and several by function 16. Raises `DeviceError`.
+
+        After `DeviceUnavailable` nobody knows what they hold.
+        """
+        one = len(values) == 1
+
+        def ask(client: Any) -> Awaitable[Any]:
+            if one:
+                return client.write_register(address, values[0], device_id=unit)  # type: ignore[no-any-return]
+            return client.write_registers(address, list(values), device_id=unit)  # type: ignore[no-any-return]
+
+        def fits(found: Any) -> bool:  # some answer a write with what the register holds then
+            return bool(found.address == address and (one or found.count == len(values)))
+
+        function = 6 if one else 16
+        answer = await self._request(ask, fits, function, unit)
+        if answer.isError():
+            shown = ", ".join(map(str, values))
+            known = _REFUSALS | _WRITE_REFUSALS
+            raise self._refusal(answer, known, function=function, address=address, values=shown, unit=unit)
 
     def close(self) -> None:
         """Close the connection; the next request makes a new one."""
@@ -67,11 +92,30 @@ class ModbusClient:
             self._client.close()
             self._client = None
 
-    async def _answer(self, function: int, address: int, count: int, unit: int) -> Any:
+    async def _request(
+        self, ask: Callable[[Any], Awaitable[Any]], fits: Callable[[Any], bool], function: int, unit: int
+    ) -> Any:
         """The answer to one request, or its refusal. Raises `DeviceUnavailable`."""
+        async with self._lock:
+            try:
+                answer = await self._answer(ask, unit)
+                if not answer.isError() and (answer.function_code != function or not fits(answer)):
+                    raise DeviceUnavailable(f"{self._who} answers another request than this one")
+            except BaseException:  # also when whoever asked has given up
+                self.close()
+                raise
+        return answer
+
+    def _refusal(self, answer: Any, known: dict[int, tuple[type[DeviceError], str]], **words: Any) -> DeviceError:
+        """What a device says instead of an answer, as an error."""
+        other = (DeviceDataError, f"refuses the request (Modbus exception {answer.exception_code})")
+        kind, text = known.get(answer.exception_code, other)
+        return kind(f"{self._who} {text.format(**words)}")
+
+    async def _answer(self, ask: Callable[[Any], Awaitable[Any]], unit: int) -> Any:
+        """What comes back for one request, whatever it is. Raises `DeviceUnavailable`."""
         client = await self._connected()
-        ask = {3: client.read_holding_registers, 4: client.read_input_registers}[function]
-        self._request = task = asyncio.ensure_future(ask(address, count=count, device_id=unit))
+        self._under_way = task = asyncio.ensure_future(ask(client))
         try:
             await asyncio.wait({task}, timeout=2.0 * self._timeout_s)  # pymodbus has a time-out of its own
         finally:
@@ -83,15 +127,12 @@ class ModbusClient:
                 f"{self._who} takes the connection and does not answer within {self._timeout_s:g} s: "
                 f"check unit ({unit}) and framing ({self._framing})"
             )
-        answer = task.result()
-        if not answer.isError() and (answer.function_code != function or len(answer.registers) != count):
-            raise DeviceUnavailable(f"{self._who} answers another request than this one")
-        return answer
+        return task.result()
 
     def _changed(self, connected: bool) -> None:
         """Pymodbus would wait for an answer that can come no more."""
-        if not connected and self._request is not None:
-            self._request.cancel()
+        if not connected and self._under_way is not None:
+            self._under_way.cancel()
 
     async def _connected(self) -> Any:
         """The client, with its connection."""

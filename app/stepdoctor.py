@@ -15,6 +15,7 @@ import aiohttp
 from app import inverters
 from app.access import Access
 from app.api.status import step_test
+from app.beside import HTTP_WAIT_S, controller_online, controller_url, get_object
 from app.broker import Address, Broker
 from app.brokers import Brokers
 from app.checks import Check, running, until
@@ -31,7 +32,6 @@ from app.outbound import new_session
 
 NAME = "step test"
 BROKER_WAIT_S = 6.0
-HTTP_WAIT_S = 3.0
 POLL_S = 0.5
 LOST_S = 15.0  # without an answer of the controller
 Say = Callable[[str], None]
@@ -44,39 +44,17 @@ async def step_tests(config: Config, serials: Sequence[str], say: Say) -> list[C
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if config.control.dry_run:
         return [Check(NAME, "fail", "control.dry_run is on: nothing is commanded", "Set it to false for the test.")]
-    url = await _controller(config)
+    url = await controller_url(config)
     if url is not None:
         say(f"a controller is running: it does the test ({url})")
         return await _beside(config, url, serials, say)
-    if await _online(config):
+    if await controller_online(config):
         text = "a controller is connected to the broker, and its page does not answer here"
         return [Check(NAME, "fail", text, "Run this where the controller runs, or check http.public_url.")]
     return await _alone(config, serials, say)
 
 
 # -- beside a controller -----------------------------------------------------------------------------
-
-
-async def _controller(config: Config) -> str | None:
-    """Where the page of this site's controller answers; None where it does not."""
-    http = config.http
-    host = "" if http.host in ("0.0.0.0", "::", "") else f"http://{http.host}:{http.port}"  # noqa: S104 - no address
-    looking = {"Authorization": f"Bearer {http.read_token}"} if http.read_token else {}
-    async with aiohttp.ClientSession(headers=looking, timeout=aiohttp.ClientTimeout(total=HTTP_WAIT_S)) as session:
-        for url in (f"http://127.0.0.1:{http.port}", host, http.public_url.rstrip("/")):
-            status = await _get(session, f"{url}/api/status") if url else None
-            if status is not None and status.get("site") == config.site and "inverters" in status:
-                return url
-    return None
-
-
-async def _get(session: aiohttp.ClientSession, url: str) -> dict[str, Any] | None:
-    """The JSON object there, None where there is none."""
-    with suppress(aiohttp.ClientError, TimeoutError, ValueError):
-        async with session.get(url, allow_redirects=False) as response:
-            data = json.loads(await response.text()) if response.status == 200 else None
-            return data if isinstance(data, dict) else None
-    return None
 
 
 async def _beside(config: Config, url: str, serials: Sequence[str], say: Say) -> list[Check]:
@@ -110,7 +88,7 @@ async def _ask(session: aiohttp.ClientSession, url: str, serial: str, say: Say) 
 async def _follow(session: aiohttp.ClientSession, url: str, number: int, serial: str, say: Say) -> Check:
     said, heard_s = "", time.monotonic()
     while time.monotonic() - heard_s < LOST_S:
-        test = (await _get(session, url) or {}).get("step_test")
+        test = (await get_object(session, url) or {}).get("step_test")
         if test is not None and test["number"] != number:
             return Check(NAME, "fail", f"{serial}: somebody else started another test", "Try again later.")
         if test is not None:
@@ -133,17 +111,6 @@ def _check(test: dict[str, Any]) -> Check:
 
 
 # -- alone -------------------------------------------------------------------------------------------
-
-
-async def _online(config: Config) -> bool:
-    """Whether the broker knows of a controller that is connected."""
-    found: list[bytes] = []
-    broker = Broker(Address.of(config.mqtt), f"zero-export-{config.site}-look")
-    broker.subscribe(f"{config.mqtt.topic_prefix}/status", lambda message: found.append(message.payload))
-    async with running(broker.run()):
-        await until(lambda: broker.connected or broker.fault is not None, BROKER_WAIT_S)
-        await until(lambda: bool(found) or not broker.connected, 1.0)
-    return found[-1:] == [b"online"]
 
 
 async def _alone(config: Config, serials: Sequence[str], say: Say) -> list[Check]:

@@ -34,6 +34,7 @@ PURE += ["enphase/about.py", "enphase/token.py", "meters/enphase_stream.py"]
 PURE += ["api/venus.py", "feedback.py", "meters/victron_services.py"]
 PURE += ["alphaess/data.py", "alphaess/refusals.py", "batteries/values.py"]
 PURE += ["simulator/ahoytopics.py", *(f"inverters/hoymiles/{name}.py" for name in ("models", "payload"))]
+PURE += [f"inverters/goodwe/{name}.py" for name in ("budget", "profiles", "proof", "scale", "values")]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},

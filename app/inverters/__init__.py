@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from app.access import Access
 from app.inverters.ahoydtu import AhoyDtuInverterConfig, ahoydtus
 from app.inverters.base import InverterDriver, InverterSection
+from app.inverters.goodwe import GoodWe, GoodWeConfig
 from app.inverters.opendtu import OpenDtu, OpenDtuConfig, OpenDtuInverterConfig
 
 __all__ = ["InverterConfig", "InverterDriver", "InverterSection", "build"]
@@ -20,7 +21,8 @@ def _named(value: Any) -> Any:
 
 
 InverterConfig = Annotated[
-    Annotated[OpenDtuInverterConfig | AhoyDtuInverterConfig, Field(discriminator="type")], BeforeValidator(_named)
+    Annotated[OpenDtuInverterConfig | AhoyDtuInverterConfig | GoodWeConfig, Field(discriminator="type")],
+    BeforeValidator(_named),
 ]
 
 
@@ -37,4 +39,5 @@ def build(inverters: Sequence[InverterConfig], opendtu: OpenDtuConfig, access: A
     behind = tuple(item for item in inverters if isinstance(item, OpenDtuInverterConfig))
     drivers: list[InverterDriver] = [OpenDtu(opendtu, behind, access.broker(opendtu.mqtt))] if behind else []
     drivers += ahoydtus((item for item in inverters if isinstance(item, AhoyDtuInverterConfig)), access)
+    drivers += [GoodWe(item, access) for item in inverters if isinstance(item, GoodWeConfig)]
     return drivers

@@ -82,6 +82,16 @@ class InverterDriver:
         """Give a slow inverter its rule; True when it said that it took it."""
         raise NotImplementedError(f"{serial} knows no rules ({rule})")
 
+    async def release(self, serial: str, share_pct: float | None = None) -> bool:
+        """Open it again, at somebody's request; True as for `set_limit`. Raises `DeviceError` where that tells why not.
+
+        ``share_pct``: to so much of its maximum; None: to what it would give without us.
+        """
+        state = next(state for state in self.states() if state.serial == serial)
+        if state.rule is not None:
+            return await self.set_rule(serial, Rule())
+        return await self.set_limit(serial, state.max_w * (100.0 if share_pct is None else share_pct) / 100.0)
+
     async def examine(self) -> list[Check]:
         """What `doctor` finds, while `run` is running and the broker is connected. It changes nothing."""
         await until(lambda: all(state.power_at_s is not None for state in self.states()), EXAMINE_S)

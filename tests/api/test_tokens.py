@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app import stepdoctor
 from app.api.door import MAX_ADDRESSES, Guesses, client
 from app.api.guard import RefusedError
+from app.beside import controller_url
 from app.config import Config, HttpConfig
 from app.model import Settings
 
@@ -208,9 +208,9 @@ async def test_doctor_finds_a_controller_whose_status_needs_a_token(guarded: Hou
         "inverters": [{"serial": "116180400001", "max_watt": 1500}],
         "http": {"host": "127.0.0.1", "port": guarded.server.port, "token": CONTROL, "read_token": READ},
     }
-    assert await stepdoctor._controller(Config.model_validate(document)) == guarded.url
+    assert await controller_url(Config.model_validate(document)) == guarded.url
     del document["http"]["read_token"]  # type: ignore[attr-defined]
-    assert await stepdoctor._controller(Config.model_validate(document)) is None
+    assert await controller_url(Config.model_validate(document)) is None
 
 
 @pytest.mark.parametrize(
