@@ -136,7 +136,8 @@ class RuleState:
     ``produce=False``. ``accepted``: the last rule that it took from us, in this run or an earlier one, and since when.
     ``shown``: what it said last when it was asked; None: not known, or none of the rules. ``own_meter``: it measures
     the grid itself; without, the rule is about its production. ``refused``: why the last try failed, None where it did
-    not; ``tried_at_s`` is of the last try, whatever came of it.
+    not; ``tried_at_s`` is of the last try, whatever came of it. ``normal_export_w``: the most that is exported without
+    us (``Rule()``), where that is bounded and known.
     """
 
     dwell_s: float
@@ -151,6 +152,7 @@ class RuleState:
     shown_at_s: float | None = None
     refused: str | None = None
     tried_at_s: float | None = None
+    normal_export_w: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from app.access import Access
 from app.inverters.base import InverterDriver, InverterSection
+from app.inverters.enphase import Enphase, EnphaseInverterConfig
 from app.inverters.opendtu import OpenDtu, OpenDtuConfig, OpenDtuInverterConfig
 
 __all__ = ["InverterConfig", "InverterDriver", "InverterSection", "build"]
@@ -18,10 +19,16 @@ def _named(value: Any) -> Any:
     return {"type": "opendtu", **value} if isinstance(value, dict) else value
 
 
-InverterConfig = Annotated[OpenDtuInverterConfig, BeforeValidator(_named)]
+InverterConfig = Annotated[
+    Annotated[OpenDtuInverterConfig | EnphaseInverterConfig, Field(discriminator="type")], BeforeValidator(_named)
+]
 
 
 def build(inverters: Sequence[InverterConfig], opendtu: OpenDtuConfig, access: Access) -> list[InverterDriver]:
     """The drivers of these sections: one for all behind OpenDTU, one for each other."""
     behind = tuple(item for item in inverters if isinstance(item, OpenDtuInverterConfig))
-    return [OpenDtu(opendtu, behind, access.broker(opendtu.mqtt))] if behind else []
+    drivers: list[InverterDriver] = []
+    if behind:
+        drivers.append(OpenDtu(opendtu, behind, access.broker(opendtu.mqtt)))
+    drivers += [Enphase(item, access) for item in inverters if isinstance(item, EnphaseInverterConfig)]
+    return drivers
