@@ -157,7 +157,7 @@ class DpelControl(_Plain):
             document = await self._gateway.get_json(DPEL)
         except DeviceDataError as error:
             raise unsupported(error) from None
-        dpel.settings_of(document)
+        self.law.limit_in(document)  # one that cannot be read is not kept
         self.document = document
         await self._adopt(document)
         return self.law.shown(document, self.past.found, self.past.accepted)

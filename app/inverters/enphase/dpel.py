@@ -85,6 +85,8 @@ class Dpel:
         limits = (optional(wanted.get("limit_value_W")), optional(settings.get("limit_value_W")))
         if limits[0] is None or limits[1] is None or abs(limits[0] - limits[1]) > SAME_W:
             return False
+        if rule.export_w is None and not _close(optional(wanted.get("slew_rate")), optional(settings.get("slew_rate"))):
+            return False  # the same limit, and not yet as it was
         flags = ("export_limit", "enable_dynamic_limiting")
         return all(_flag(wanted.get(key)) is _flag(settings.get(key)) for key in flags)
 
