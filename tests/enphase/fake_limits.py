@@ -1,4 +1,4 @@
-"""The limits of an Enphase gateway, and a small house behind it: what is switched changes what is produced and exported.
+"""The limits of an Enphase gateway, and a small house behind it: what is switched changes what is exported.
 
 `Limits.answer` is the gateway's side of the protocol without a network, for virtual time; `handlers` puts it behind a
 `FakeGateway`.
@@ -50,8 +50,8 @@ class Limits:
     """``clock`` tells the time; ``sun_w``, ``load_w`` are functions of it.
 
     ``reaction_s``: from what is switched to its effect. ``reverts_s``: how often the cloud puts everything back to
-    what it was at the beginning. ``dpel`` None: 404; ``status``: what DPEL answers instead of 200; ``deaf``: it says 200
-    and keeps what it had; ``idle``: it keeps what it is told, and nothing follows. ``refusal``: what the gateway says,
+    what it was at the beginning. ``dpel`` None: 404; ``status``: what DPEL answers instead of 200; ``deaf``: it says
+    200 and keeps what it had; ``idle``: it keeps what it is told, and nothing follows. ``refusal``: what the gateway says,
     with 200, of a profile. ``battery``: one of another make: less than 150 W of export, and the production collapses.
     """
 

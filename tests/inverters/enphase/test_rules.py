@@ -208,8 +208,8 @@ class TestTheDynamicLimit:
         assert limits.wishes[-1]["dynamic_pel_settings"]["enable_dynamic_limiting"] is False
 
     async def test_a_battery_gets_its_allowance(self, system: Make) -> None:
-        one, limits, _ = await system(Limits(encharge=True), run=True)
-        await until(lambda: rule_of(one).least_export_w == 200.0)
+        one, _, _ = await system(Limits(encharge=True), run=True)
+        await until(lambda: rule_of(one).least_export_w == 200.0 and one.states()[0].data_seq > 0)
         (state,) = one.states()
         assert (state.ac.power_w, state.reachable, state.guardable) == (4000.0, True, False)
 

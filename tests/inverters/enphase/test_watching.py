@@ -33,7 +33,7 @@ async def found(one: Any) -> dict[str, list[str]]:
 
 class TestTheProduction:
     async def test_clamps_tell_it_with_their_own_time(self, system: Make) -> None:
-        one, limits, _ = await system(run=True)
+        one, _, _ = await system(run=True)
         await until(lambda: one.states()[0].power_at_s is not None)
         (state,) = one.states()
         assert (state.ac.power_w, state.ac.voltage_v, state.ac.frequency_hz) == (4000.0, 230.4, 50.0)
@@ -51,7 +51,7 @@ class TestTheProduction:
         assert one.states()[0].power_at_s == before_s
 
     async def test_old_firmware_has_only_the_sum(self, system: Make) -> None:
-        one, limits, gateway = await system(None, "4", username="envoy", password=SERIAL[-6:])
+        one, _, gateway = await system(None, "4", username="envoy", password=SERIAL[-6:])
         for path in ("/ivp/meters", "/production.json", "/ivp/ensemble/inventory"):
             gateway.handlers[path] = lambda _request: web.Response(status=404)
         gateway.handlers["/api/v1/production"] = lambda _request: {
@@ -94,7 +94,7 @@ class TestOutages:
     ) -> None:
         caplog.set_level(logging.INFO)
         monkeypatch.setattr("app.inverters.enphase.driver.LONGEST_PAUSE_S", 0.1)
-        one, limits, gateway = await system(run=True)
+        one, _, gateway = await system(run=True)
         one.config = one.config.model_copy(update={"interval_s": 0.05})
         await until(lambda: one.states()[0].data_seq > 1)
         async with gateway.away():
