@@ -14,12 +14,14 @@ class Brokers:
 
     def __init__(self, own: Broker, default: BrokerConfig, name: str) -> None:
         self._own, self._default, self._name = own, default, name
+        self.own_used = False  # somebody needs the one that is there
         self._others: dict[Address, Broker] = {}
 
     def at(self, config: BrokerConfig | None) -> Broker:
         """The connection to a broker."""
         address = Address.of(config or self._default)
         if address == self._own.address:
+            self.own_used = True
             return self._own
         return self._others.setdefault(address, Broker(address, f"{self._name}-{len(self._others) + 1}"))
 

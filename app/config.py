@@ -8,9 +8,10 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from app.fields import BrokerConfig, CommandLine, Section, TopicPrefix, Url, is_notorious
-from app.inverters import InverterConfig
+from app.inverters import InverterConfig, keeps_to_rules
 from app.inverters.opendtu import OpenDtuConfig
 from app.meters import MeterConfig
 from app.mistakes import sentence
@@ -222,7 +223,7 @@ class Config(Section):
     data_dir: Path = Path("data")
     mqtt: MqttConfig = MqttConfig()
     opendtu: OpenDtuConfig = OpenDtuConfig()
-    meter: tuple[MeterConfig, ...] = Field(min_length=1, description="one meter, or a list that is summed")
+    meter: tuple[MeterConfig, ...] = Field((), description="one meter, or a list that is summed")
     inverters: tuple[InverterConfig, ...] = Field(min_length=1, max_length=20)
     control: ControlConfig = ControlConfig()
     price: PriceConfig | None = None
@@ -234,9 +235,25 @@ class Config(Section):
     http: HttpConfig = HttpConfig()
     log: LogConfig = LogConfig()
 
+    @property
+    def names_broker(self) -> bool:
+        """Whether the file speaks of our broker; else only a device that publishes there makes us connect."""
+        priced = self.price is not None and self.price.type == "mqtt"
+        return "mqtt" in self.model_fields_set or self.homeassistant is not None or priced
+
+    @model_validator(mode="before")
+    @classmethod
+    def _meter_where_needed(cls, data: Any) -> Any:
+        """Limits in watts follow a meter; what keeps to rules by itself can do without."""
+        known = isinstance(data, dict) and isinstance(data.get("inverters"), list)
+        without = known and all(isinstance(one, dict) and keeps_to_rules(one) for one in data["inverters"])
+        return data if not isinstance(data, dict) or "meter" in data or without else data | {"meter": None}
+
     @field_validator("meter", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
+        if value is None or value == []:
+            raise PydanticCustomError("missing", "is missing")
         return [value] if isinstance(value, dict) else value
 
     @field_validator("recorder", "homeassistant", mode="before")

@@ -60,7 +60,7 @@ async def _mqtt(config: Config, *, with_inverters: bool) -> list[Check]:
         brokers = Brokers(own, mqtt, name)
         drivers = inverters.build(config.inverters, config.opendtu, Access(session, brokers.at, config.data_dir))
         carriers = list(dict.fromkeys(driver.broker for driver in drivers if driver.broker is not None))
-        if not carriers and "mqtt" in config.model_fields_set:
+        if not carriers and config.names_broker:
             carriers = [own]
         probes = {broker: asyncio.Event() for broker in carriers}
         probe = f"{mqtt.topic_prefix}/state/doctor"

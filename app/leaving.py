@@ -10,7 +10,8 @@ from typing import Literal
 from app.actuator import Actuator
 from app.control.delivery import acknowledged
 from app.control.failsafe import fail_safe_limits
-from app.model import Command, InverterState, Snapshot
+from app.control.rules import closed
+from app.model import Command, InverterState, Rule, RuleCommand, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ def exit_commands(
     snapshot: Snapshot, how: Literal["fail_safe", "release", "keep"], fail_safe_w: float | None
 ) -> list[Command]:
     """The last commands of a clean stop: ``release`` to the maximum, or the fail-safe shares."""
-    states = [state for state in snapshot.inverters if state.enabled and state.reachable is not False]
+    states = [state for state in snapshot.inverters if state.regulated and state.reachable is not False]
     if how == "release":
         return [Command(state.serial, state.max_w, "exit") for state in states]
     shares = fail_safe_limits(states, snapshot.inverters, fail_safe_w)
@@ -30,6 +31,15 @@ def exit_commands(
         s.serial: shares[s.serial] if s.commanded_w is None else min(shares[s.serial], s.commanded_w) for s in states
     }
     return [Command(serial, round(limit_w, 1), "exit") for serial, limit_w in lowest.items()]
+
+
+def exit_rules(snapshot: Snapshot, how: Literal["fail_safe", "release", "keep"]) -> list[RuleCommand]:
+    """The last rules of a clean stop: open, or closed where they are not."""
+    slow = [(s.serial, s.rule) for s in snapshot.inverters if s.enabled and s.rule is not None and s.reachable]
+    wanted = [(serial, rule, Rule() if how == "release" else closed(rule)) for serial, rule in slow]
+    return [
+        RuleCommand(serial, last, "exit") for serial, rule, last in wanted if how != "keep" and rule.accepted != last
+    ]
 
 
 async def leave(

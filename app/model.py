@@ -68,7 +68,8 @@ class MeterState:
     """What is known of the grid meter now. ``interval_s`` is its own (expected) update interval.
 
     ``due_s``: how often a reading comes, by which an outage is noticed; None: every ``interval_s``. A value that stands
-    still, or that a device makes seldom and is asked for often, has a long interval, and is soon missed.
+    still, or that a device makes seldom and is asked for often, has a long interval, and is soon missed. ``there``: a
+    meter is configured.
     """
 
     reading: Reading | None = None
@@ -76,6 +77,7 @@ class MeterState:
     interval_s: float = 1.0
     good_in_a_row: int = 0
     due_s: float | None = None
+    there: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +134,18 @@ class RuleState:
 
     ``dwell_s``: the least time between two switches; ``reaction_s``: until its power has followed for certain.
     ``least_export_w``: no rule may ask for less export, but for no production at all: a battery that regulates as well
-    would make the sun collapse. ``steps``: the values of ``export_w`` that it knows; None: any. ``can_stop``: it knows
-    ``produce=False``. ``accepted``: the last rule that it took from us, in this run or an earlier one, and since when.
-    ``shown``: what it said last when it was asked; None: not known, or none of the rules. ``own_meter``: it measures
-    the grid itself; without, the rule is about its production. ``refused``: why the last try failed, None where it did
-    not; ``tried_at_s`` is of the last try, whatever came of it. ``normal_export_w``: the most that is exported without
-    us (``Rule()``), where that is bounded and known.
+    would make the sun collapse. ``normal_export_w``: what it may export without a rule; None: not known. ``steps``: the
+    values of ``export_w`` that it knows; None: any. ``can_stop``: it knows ``produce=False``.
+    ``accepted``: the last rule that it took from us, in this run or an earlier one, and since when. ``shown``: what it
+    said last when it was asked; None: none of the rules, or not known where there is no ``shown_at_s``. ``own_meter``:
+    it measures the grid itself; without, a rule is a limit of its production, and ``acked_w`` shows that. ``refused``:
+    why the last try failed, None where it did not; ``tried_at_s`` is of the last try, whatever came of it.
     """
 
     dwell_s: float
     reaction_s: float
     least_export_w: float = 0.0
+    normal_export_w: float | None = None
     steps: tuple[float | None, ...] | None = None
     can_stop: bool = False
     own_meter: bool = True
@@ -152,7 +155,6 @@ class RuleState:
     shown_at_s: float | None = None
     refused: str | None = None
     tried_at_s: float | None = None
-    normal_export_w: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +393,21 @@ class RuleCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class Ruling:
+    """How a slow inverter stands to the rule that is wanted of it.
+
+    ``obeyed``: whether its power follows the rule it has; None: that does not show. ``waiting``: why the wanted one has
+    not been given yet; empty: it has. ``reverted_s``: since when somebody else has set it to another one.
+    """
+
+    serial: str
+    wanted: Rule
+    obeyed: bool | None = None
+    waiting: str = ""
+    reverted_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Will:
     """The limit that the broker is to send to one inverter when it loses us."""
 
@@ -481,8 +498,8 @@ class Decision:
     ``setpoint_w`` the site ceiling that the law asks for, ``load_w`` the estimated household load,
     ``error_w`` = grid - target. ``trim_*`` are the PID terms in watts. ``dead_times``: by serial, the seconds that the
     law reckons with. ``step_test``: the one that was asked for, as it stands. ``wills``: those to be armed now.
-    ``gate``: None without prices and without an override. ``rules``: for slow inverters. ``obeyed``: by serial, whether
-    the power of a slow inverter has followed its rule; not in it while that is not known.
+    ``gate``: None without prices and without an override. ``rules``: for slow inverters, to be given now; ``rulings``:
+    how each of those stands.
     """
 
     mode: Mode
@@ -505,7 +522,7 @@ class Decision:
     wills: tuple[Will, ...] = ()
     gate: Gate | None = None
     rules: tuple[RuleCommand, ...] = ()
-    obeyed: tuple[tuple[str, bool], ...] = ()
+    rulings: tuple[Ruling, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

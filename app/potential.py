@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.model import InverterState, Snapshot
+from app.model import InverterState, Rule, Snapshot
 
 METHOD = (
     "What the inverters could have given is taken from the most that each gave at this time of day in the last two "
@@ -193,6 +193,8 @@ def _limit_w(state: InverterState) -> float | None:
     """The limit in force, the lower one where the last command is not yet acknowledged; None where it is unknown."""
     if state.power_on is False:
         return 0.0
+    if state.rule is not None:
+        return state.max_w if state.rule.accepted == Rule() else None
     known = [limit_w for limit_w in (state.commanded_w, state.acked_w or None) if limit_w is not None]
     if not known and state.enabled:
         return None

@@ -32,7 +32,7 @@ from app.fleet import Fleet
 from app.hub import Hub
 from app.kept import Kept
 from app.learned import LearnedStore
-from app.leaving import PATIENCE_S, exit_commands, leave
+from app.leaving import PATIENCE_S, exit_commands, exit_rules, leave
 from app.ledger import KeptLedger, LedgerKeeper
 from app.meters import build
 from app.meters.slot import MeterSlot
@@ -82,6 +82,7 @@ class System:
         drivers = inverters.build(config.inverters, config.opendtu, access)
         self._fleet = Fleet(drivers, [item.id for item in config.inverters], config.site, heartbeat)
         self._actuator = Actuator(self._fleet)
+        self._with_mqtt = config.names_broker or self._brokers.own_used
         self._pricing = Pricing(config, session, self._broker)
         self._ledger_file = Kept(config.data_dir / "ledger.json", KeptLedger, KeptLedger(), "ledger")
         self._ledger = LedgerKeeper(
@@ -151,14 +152,13 @@ class System:
     def _edges(self) -> dict[str, Callable[[], Awaitable[None]]]:
         edges: dict[str, Callable[[], Awaitable[None]]] = {
             "meter": self._meter.run,
-            "mqtt": self._broker.run,
-            "mqtt surface": self._mqtt.run,
-            "discovery": self._discovery.run,
             "inverters": self._fleet.run,
             "dead man": self._fleet.guard,
             "telemetry": self._telemetry.run,
             "learned": partial(self._learned.run, lambda: self._controller.learned),
         }
+        if self._with_mqtt:
+            edges |= {"mqtt": self._broker.run, "mqtt surface": self._mqtt.run, "discovery": self._discovery.run}
         edges |= self._pricing.edges()
         edges |= {f"mqtt of {broker.address}": broker.run for broker in self._brokers.others}
         if self._recorder is not None:
@@ -301,6 +301,7 @@ class System:
             await self._actuator.wake()
         if tick is None or not regulating or how == "keep" or self._config.control.dry_run:
             return
+        self._actuator.rule(exit_rules(tick.snapshot, how))
         commands = exit_commands(tick.snapshot, how, self._config.control.fail_safe_w)
         await leave(self._actuator, self._fleet.states, commands, patience_s)
 

@@ -61,6 +61,7 @@ def lines() -> list[Line]:
     return [
         Line(7, [states()]),
         Line(8, [signal(), dead_time(), resets()]),
+        Line(7, [rules(), writes()]),
         Line(4, [gateway()]),
         Line(7, [wifi(), gateway_temperature()]),
         Line(7, [uptime(), memory()]),
@@ -80,6 +81,31 @@ def states() -> Json:
             inverters("guarded", "[[tag_name]] guarded", "last"),
         ],
         YES_NO,
+    )
+
+
+def rules() -> Json:
+    """What slow inverters keep to by themselves."""
+    return graph(
+        "Export Rules",
+        "The export that each slow inverter allows by its rule, as given and as it shows it; no value: it is open.",
+        "watt",
+        [
+            inverters("rule_export_w", "[[tag_name]] given", "last"),
+            inverters("rule_shown_w", "[[tag_name]] shown", "last"),
+        ],
+        gap_s=300,
+    )
+
+
+def writes() -> Json:
+    """What wears a memory out."""
+    return graph(
+        "Writes Today",
+        "Limits written today to inverters whose memory wears out.",
+        "short",
+        [inverters("writes_today", "[[tag_name]]", "last")],
+        gap_s=300,
     )
 
 

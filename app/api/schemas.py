@@ -39,6 +39,8 @@ def schemas() -> dict[str, Json]:
             power_w=number("W"), voltage_v=number("V"), current_a=number("A"), power_factor=number("-1 to 1")
         ),
         "Inverter": _inverter(),
+        "Rule": _rule(),
+        "RuleState": _rule_state(),
         "Panel": _panel(),
         "Gateway": _gateway(),
         **price_schemas(),
@@ -157,8 +159,32 @@ def _inverter() -> Json:
         panels=many(ref("Panel")),
         note=optional("string", "a remark of the driver"),
         guarded=FLAG | {"description": "the broker lowers it if this controller dies"},
+        guardable=FLAG | {"description": "there can be such a limit at the broker"},
+        rule=maybe("RuleState"),
+        writes_today=optional("integer", "limits written to a memory that wears out"),
+        writes_budget=optional("integer", "how many a day may be written"),
         foreign=optional("string", "the last command to it that was not ours"),
         foreign_age_s=number("since then"),
+    )
+
+
+def _rule() -> Json:
+    return record(
+        export_w=number("the most that the house may export; null: what the inverter may without us"),
+        produce=FLAG | {"description": "false: it is to give nothing at all"},
+    )
+
+
+def _rule_state() -> Json:
+    return record(
+        wanted=maybe("Rule"),
+        accepted=maybe("Rule"),
+        age_s=number("since it was accepted"),
+        shown=maybe("Rule"),
+        shown_age_s=number("since the inverter showed that"),
+        obeyed=optional("boolean", "its power follows the accepted rule; null: that does not show"),
+        waiting=optional("string", "why the wanted rule has not been given yet"),
+        refused=optional("string", "why the last try failed"),
     )
 
 

@@ -17,6 +17,9 @@ from app.model import (
     Mode,
     Panel,
     Phase,
+    Rule,
+    RuleState,
+    Ruling,
     Settings,
     Snapshot,
     StepResult,
@@ -42,11 +45,14 @@ def status(
     snapshot = tick.snapshot if tick else None
     decision = tick.decision if tick else _WAITING
     dead_times = dict(decision.dead_times)
+    rulings = {ruling.serial: ruling for ruling in decision.rulings}
     return {
         **_headline(decision, settings),
         "dry_run": tick.dry_run if tick else False,
         "meter": _meter(snapshot.meter, now_s) if snapshot else None,
-        "inverters": [_inverter(one, now_s, dead_times.get(one.serial)) for one in snapshot.inverters]
+        "inverters": [
+            _inverter(one, now_s, dead_times.get(one.serial), rulings.get(one.serial)) for one in snapshot.inverters
+        ]
         if snapshot
         else [],
         "gateways": [_gateway(state, now_s) for state in snapshot.gateways] if snapshot else [],
@@ -125,7 +131,7 @@ def _phase(phase: Phase) -> dict[str, Any]:
     }
 
 
-def _inverter(state: InverterState, now_s: float, dead_time_s: float | None) -> dict[str, Any]:
+def _inverter(state: InverterState, now_s: float, dead_time_s: float | None, ruling: Ruling | None) -> dict[str, Any]:
     ac = state.ac
     return {
         "serial": state.serial,
@@ -153,9 +159,30 @@ def _inverter(state: InverterState, now_s: float, dead_time_s: float | None) -> 
         "panels": [_panel(panel) for panel in state.panels],
         "note": state.note,
         "guarded": state.guarded,
+        "guardable": state.guardable,
+        "rule": _rule(state.rule, ruling, now_s) if state.rule is not None else None,
+        "writes_today": state.writes_today,
+        "writes_budget": state.writes_budget,
         "foreign": state.foreign,
         "foreign_age_s": age_s(state.foreign_at_s, now_s),
     }
+
+
+def _rule(state: RuleState, ruling: Ruling | None, now_s: float) -> dict[str, Any]:
+    return {
+        "wanted": _one_rule(ruling.wanted if ruling is not None else None),
+        "accepted": _one_rule(state.accepted),
+        "age_s": age_s(state.accepted_at_s, now_s),
+        "shown": _one_rule(state.shown),
+        "shown_age_s": age_s(state.shown_at_s, now_s),
+        "obeyed": ruling.obeyed if ruling is not None else None,
+        "waiting": (ruling.waiting or None) if ruling is not None else None,
+        "refused": state.refused,
+    }
+
+
+def _one_rule(rule: Rule | None) -> dict[str, Any] | None:
+    return None if rule is None else {"export_w": number(rule.export_w), "produce": rule.produce}
 
 
 def _panel(panel: Panel) -> dict[str, Any]:

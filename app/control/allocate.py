@@ -6,6 +6,7 @@ inverters that can carry it; the others keep theirs.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Unit:
     producing once what is in flight has come into force; ``bound``: the limit, not the sun, holds it;
     ``ready_to_cut``/``ready_to_raise``: its last command is long enough ago. ``radio`` takes ``slots`` more commands
     now without making a later one wait: one that is sent at once, and one after it. ``phase``: the only one that it
-    feeds, where each is held on its own.
+    feeds, where each is held on its own. ``step_w``: its limits are multiples of this.
     """
 
     serial: str
@@ -49,10 +50,13 @@ class Unit:
     ready_to_raise: bool = True
     radio: str = ""
     slots: int = 1
+    step_w: float = 0.0
     phase: int | None = None
 
     def clamp(self, limit_w: float) -> float:
         """The nearest limit that this inverter takes."""
+        if self.step_w and limit_w < self.max_w:
+            limit_w = math.floor(limit_w / self.step_w + 1e-6) * self.step_w
         return min(self.max_w, max(self.min_w, limit_w))
 
     @property

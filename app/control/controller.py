@@ -19,10 +19,11 @@ from app.control.plausibility import Plausibility
 from app.control.polarity import Polarity
 from app.control.policy import Goal, goal
 from app.control.regulate import Regulation, Regulator
+from app.control.rules import Rules
 from app.control.safety import Freshness, Ladder, Trust, wrong_sign
 from app.control.settings import ControlSettings
 from app.control.standby import Standby, is_off
-from app.model import Command, Decision, Gate, InverterState, Mode, Progress, Reading, Snapshot, Switch
+from app.model import Command, Decision, InverterState, Mode, Progress, Reading, Snapshot, Switch
 
 FOLLOW_UP_S = 4.0  # the first reading after a step shows part of it: so long a second command may follow the first
 
@@ -46,6 +47,7 @@ class Controller:
         self._released: set[str] = set()
         self._gate = PriceGate(settings.price)
         self._standby = Standby()
+        self._rules = Rules()
         self._was_failed = False
 
     def step(self, snapshot: Snapshot) -> Decision:
@@ -64,7 +66,11 @@ class Controller:
             snapshot = replace(snapshot, step_test=own_test)
         resend = self._unconfirmed(snapshot, units)
         gate = self._gate.step(snapshot)
-        decision = replace(self._decide(snapshot, fresh, units, resend, gate), gate=gate)
+        aim = goal(snapshot.settings, gate, self._settings.export_limit_w)
+        trusted = snapshot.meter.reading if fresh.trust is not Trust.FAIL_SAFE else None
+        rules, rulings = self._rules.step(snapshot, aim, trusted)
+        decision = self._decide(snapshot, fresh, units, resend, aim)
+        decision = replace(decision, gate=gate, rules=rules, rulings=rulings)
         decision = self._switch(snapshot, fresh, units, decision)
         self._polarity.observe(snapshot.now_s, fresh, decision.error_w, units)
         return self._finish(snapshot, fresh, decision, own=own_test is not None)
@@ -77,11 +83,11 @@ class Controller:
     def _finish(self, snapshot: Snapshot, fresh: Freshness, decision: Decision, *, own: bool) -> Decision:
         """Add what is wrong, what is known, and what the broker is to do. ``own``: nobody asked for the step test."""
         faults = self._faults.update(snapshot, fresh, decision, self._delivery, self._observer)
-        self._serials = tuple(state.serial for state in snapshot.inverters if state.enabled)
+        self._serials = tuple(state.serial for state in snapshot.inverters if state.regulated)
         report = self._commissioning.close(snapshot, decision.reason, faults)
         measured = self._commissioning.measured()
         if measured is not None:
-            self._observer[measured[0]].dead_time = DeadTime(self._settings.dead_time_s, measured[1])
+            self._observer[measured[0]].measured(measured[1])
         if own and report is not None and (self._commissioning.right_sign or report.state is not Progress.RUNNING):
             self._polarity.over(proven=self._commissioning.right_sign)  # one step is enough to know the sign
         return replace(
@@ -97,24 +103,20 @@ class Controller:
         """What is known of the dead time of each inverter that may be commanded, by serial."""
         return {serial: self._observer[serial].dead_time for serial in self._serials}
 
-    def _decide(
-        self, snapshot: Snapshot, fresh: Freshness, units: list[Unit], resend: Limits, gate: Gate | None
-    ) -> Decision:
-        own = self._settings
-        aim = goal(snapshot.settings, gate, own.export_limit_w)
+    def _decide(self, snapshot: Snapshot, fresh: Freshness, units: list[Unit], resend: Limits, aim: Goal) -> Decision:
+        if not any(state.regulated for state in snapshot.inverters):
+            return self._ruled(snapshot, fresh, aim)
         if aim.target_w is None:
             self._regulator.forget(snapshot.now_s)
             return self._release(snapshot, fresh, units, resend, aim)
         self._released.clear()
         if not units and not any(is_off(state) and state.reachable for state in snapshot.inverters):
-            unheard = any(state.enabled and state.reachable is None for state in snapshot.inverters)
+            unheard = any(state.regulated and state.reachable is None for state in snapshot.inverters)
             mode, reason = (
-                (Mode.STARTING, "waiting to hear from OpenDTU")
+                (Mode.STARTING, "waiting to hear from the inverters")
                 if unheard
                 else (Mode.NIGHT, "no inverter can be reached")
             )
-            if not any(state.enabled for state in snapshot.inverters):
-                reason = "every inverter is disabled in the configuration"
             return self._report(snapshot, fresh, mode, reason, [], aim.target_w)
         if fresh.trust is Trust.FAIL_SAFE:
             return self._fail_safe(snapshot, fresh, units, resend, aim)
@@ -126,6 +128,16 @@ class Controller:
             mode = Mode.STARTING if fresh.age_s is None else Mode.HOLD
             return self._report(snapshot, fresh, mode, fresh.reason, commands, aim.target_w)
         return self._regulate(snapshot, fresh, units, resend, aim, reading)
+
+    def _ruled(self, snapshot: Snapshot, fresh: Freshness, aim: Goal) -> Decision:
+        """No inverter takes watts: what there is keeps to rules by itself, whether we know the grid power or not."""
+        slow = [state for state in snapshot.inverters if state.enabled]
+        mode, reason = aim.mode, aim.reason
+        if not slow:
+            mode, reason = Mode.NIGHT, "every inverter is disabled in the configuration"
+        elif any(state.reachable is None for state in slow):
+            mode, reason = Mode.STARTING, "waiting to hear from the inverters"
+        return self._report(snapshot, fresh, mode, reason, [], aim.target_w)
 
     # -- the rungs below regulation ------------------------------------------------------------------
 
@@ -205,7 +217,7 @@ class Controller:
         """Add what is to be switched. Fail-safe leaves off what is off."""
         if not self._settings.switch_off:
             return decision
-        states = [state for state in snapshot.inverters if state.enabled]
+        states = [state for state in snapshot.inverters if state.regulated]
         self._standby.observe(states, snapshot.now_s)
         if decision.mode is Mode.FAIL_SAFE:
             self._was_failed = True
@@ -231,7 +243,7 @@ class Controller:
         return [
             self._unit(state, snapshot)
             for state in snapshot.inverters
-            if state.enabled and state.reachable and not is_off(state)
+            if state.regulated and state.reachable and not is_off(state)
         ]
 
     def _unit(self, state: InverterState, snapshot: Snapshot) -> Unit:
@@ -247,10 +259,12 @@ class Controller:
             limit_w=limit_w,
             power_w=model.planned_w(),
             bound=model.bound,
-            ready_to_cut=since_s >= self._settings.cut_interval_s and (in_flight <= 1 or since_s < FOLLOW_UP_S),
+            ready_to_cut=since_s >= max(self._settings.cut_interval_s, state.pace_s)
+            and (in_flight <= 1 or since_s < FOLLOW_UP_S),
             ready_to_raise=backlog_s <= 0.1
-            and since_s >= self._settings.min_command_interval_s
+            and since_s >= max(self._settings.min_command_interval_s, state.pace_s)
             and in_flight <= (since_s < FOLLOW_UP_S),
+            step_w=state.step_w,
             radio=state.radio,
             phase=state.phase if self._settings.phases == "each" else None,
             slots=2 if backlog_s <= 0.1 else 1 if backlog_s <= RADIO_SLOT_S + 0.1 else 0,
@@ -276,7 +290,7 @@ class Controller:
         for state in snapshot.inverters:
             if state.power_at_s is None:
                 powers.append(0.0 if state.reachable is False else None)
-            elif state.enabled and state.reachable and self._observer[state.serial].estimate_w is not None:
+            elif state.regulated and state.reachable and self._observer[state.serial].estimate_w is not None:
                 powers.append(self._observer[state.serial].estimate_w)
             else:
                 powers.append(state.ac.power_w)
@@ -299,7 +313,7 @@ class Controller:
         pv_w = self._pv_w(snapshot)
         load_w = max(0.0, grid_w + pv_w) if grid_w is not None and pv_w is not None else None
         sent = {command.serial: command.limit_w for command in commands}
-        limits = [sent.get(s.serial, self._observer[s.serial].limit_w) for s in snapshot.inverters if s.enabled]
+        limits = [sent.get(s.serial, self._observer[s.serial].limit_w) for s in snapshot.inverters if s.regulated]
         return Decision(
             mode=mode,
             reason=reason,

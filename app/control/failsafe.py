@@ -27,6 +27,6 @@ def wills(snapshot: Snapshot, decision: Decision, budget_w: float | None) -> tup
     """The limits that the broker is to send if it loses us: armed while we hold the inverters to a target."""
     if decision.target_w is None:
         return ()
-    states = [state for state in snapshot.inverters if state.enabled]
+    states = [state for state in snapshot.inverters if state.regulated]
     shares = fail_safe_limits(states, (), budget_w)  # the same by day and night: each change is a new connection
-    return tuple(Will(s.serial, shares[s.serial]) for s in states if s.reachable or may_feed_w(s))
+    return tuple(Will(s.serial, shares[s.serial]) for s in states if s.guardable and (s.reachable or may_feed_w(s)))

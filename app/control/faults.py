@@ -8,6 +8,7 @@ from dataclasses import replace
 from app.control.delivery import Delivery, shows_limits
 from app.control.failsafe import may_feed_w
 from app.control.observer import Observer
+from app.control.rules import feeds
 from app.control.safety import NEEDS_PHASES, Freshness, Trust
 from app.control.standby import FEEDS_W
 from app.model import Decision, Fault, Gate, InverterState, Mode, PriceState, Snapshot
@@ -16,7 +17,14 @@ UNANSWERED_S, UNANSWERED_EACH_S = 17.0, 3.0
 UNMET_S, UNMET_EACH_S = 45.0, 5.0  # a freshly booted OpenDTU shows no limit in watts until it knows the rated power
 NOT_SWITCHED_S = 45.0
 # what takes a moment is no fault
-PATIENCE_S = {"broker": 2.0, "price": 15.0, "price_source": 600.0, "export": 30.0, "unguarded": 20.0}
+PATIENCE_S = {
+    "broker": 2.0,
+    "price": 15.0,
+    "price_source": 600.0,
+    "export": 30.0,
+    "unguarded": 20.0,
+    "rule_waits": 120.0,
+}
 UNEXPLAINED_W = 50.0  # export of at least this much beyond the target
 PRICE_STEP = "Run 'zero-export doctor price'; check the price section of config.yaml and the internet connection."
 CONFLICT_S = 60.0  # a command that was not ours is told of for so long
@@ -34,10 +42,11 @@ class FaultBook:
     ) -> tuple[Fault, ...]:
         """The faults that this step shows."""
         found = [
-            *_meter(fresh, decision),
+            *_meter(snapshot, fresh, decision),
             *_links(snapshot),
             *(f for s in snapshot.inverters for f in _inverter(s, snapshot, delivery, observer)),
-            *(f for s in snapshot.inverters if s.enabled for f in _command_path(s, snapshot, decision)),
+            *(f for s in snapshot.inverters if s.regulated for f in _command_path(s, snapshot, decision)),
+            *_rules(snapshot, decision),
             *_minimum(snapshot, decision),
             *_price(snapshot.price, decision.gate, self._on_unknown),
         ]
@@ -53,7 +62,9 @@ def _patience_s(key: str, snapshot: Snapshot) -> float:
     return 0.0 if kind == "broker" and snapshot.broker_fault else PATIENCE_S.get(kind, 0.0)
 
 
-def _meter(fresh: Freshness, decision: Decision) -> Iterator[Fault]:
+def _meter(snapshot: Snapshot, fresh: Freshness, decision: Decision) -> Iterator[Fault]:
+    if not snapshot.meter.there:
+        return
     if fresh.trust is Trust.FAIL_SAFE:
         reason = fresh.reason if fresh.reason.startswith(NEEDS_PHASES) else _capital(fresh.reason)
         yield Fault("meter", f"{reason}. {_consequence(decision)}", fresh.next_step)
@@ -72,6 +83,8 @@ def _consequence(decision: Decision) -> str:
         return "The inverters are lowered to be safe."
     if decision.target_w is None:
         return "The inverters stay released; nothing is regulated now."
+    if decision.rulings:
+        return "The inverters keep to their rules by themselves; whether they do does not show now."
     return "No inverter can be commanded now."
 
 
@@ -88,7 +101,7 @@ def _links(snapshot: Snapshot) -> Iterator[Fault]:
 
 
 def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, observer: Observer) -> Iterator[Fault]:
-    if not state.enabled:
+    if not state.regulated:
         return
     if may_feed_w(state):
         yield Fault(
@@ -141,6 +154,40 @@ def _command_path(state: InverterState, snapshot: Snapshot, decision: Decision) 
         )
 
 
+def _rules(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
+    """Slow inverters that do not take their rules, or do not keep to them."""
+    rulings = {ruling.serial: ruling for ruling in decision.rulings}
+    for state in snapshot.inverters:
+        ruling, slow = rulings.get(state.serial), state.rule
+        if ruling is None or slow is None:
+            continue
+        if slow.refused is not None and ruling.wanted != slow.accepted:
+            yield Fault(
+                f"rule_refused:{state.serial}",
+                f"{state.name} does not take its rule ({ruling.wanted}): {slow.refused}.",
+                "It is tried again. Run: zero-export doctor inverter",
+            )
+        elif state.reachable is False and ruling.wanted != slow.accepted:
+            yield Fault(
+                f"rule_waits:{state.serial}",
+                f"{state.name} cannot be reached to give it its rule ({ruling.wanted}); it keeps to the one it has "
+                f"({slow.accepted or slow.shown or 'not known'}).",
+                "Check its gateway's power and network, then run: zero-export doctor inverter",
+            )
+        if ruling.reverted_s is not None:
+            yield Fault(
+                f"rule_changed:{state.serial}",
+                f"Somebody else has changed the rule of {state.name}, to {slow.shown or 'none of those known here'}.",
+                "It is given again. Its maker's cloud may do that: see docs/enphase.md.",
+            )
+        if ruling.obeyed is False:
+            yield Fault(
+                f"rule_broken:{state.serial}",
+                f"{state.name} has taken its rule ({slow.accepted}) and its power does not follow.",
+                "The rule is given again. If this stays, choose another control for it, or ask its installer.",
+            )
+
+
 def _still_feeds(state: InverterState, now_s: float) -> bool:
     """Whether it reports power long after it was switched off."""
     if state.power_on is not False or state.powered_at_s is None or state.power_at_s is None:
@@ -155,7 +202,7 @@ def _unanswered(state: InverterState, snapshot: Snapshot, delivery: Delivery) ->
 
 
 def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
-    enabled = [s for s in snapshot.inverters if s.enabled and s.reachable and s.power_on is not False]
+    enabled = [s for s in snapshot.inverters if s.regulated and s.reachable and s.power_on is not False]
     minimum_w = sum(state.min_w for state in enabled)
     exporting = (
         decision.grid_w is not None and decision.target_w is not None and decision.grid_w < decision.target_w - 10.0
@@ -170,7 +217,11 @@ def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
             f"The house takes less than the inverters' minimum of {minimum_w:.0f} W: the rest is exported.",
             "Lower min_watt if your inverters stay stable there, or set control.switch_off: true.",
         )
-    elif (at_minimum or not enabled) and decision.grid_w < decision.target_w - UNEXPLAINED_W:
+    elif (
+        (at_minimum or not enabled)
+        and not _slow_feeds(snapshot)
+        and decision.grid_w < decision.target_w - UNEXPLAINED_W
+    ):
         why = "every inverter is at its minimum" if enabled else "no inverter can be commanded"
         yield Fault(
             "export",
@@ -179,6 +230,11 @@ def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
             else f"The grid power stays below the target although {why}: something else feeds in.",
             "Look for an inverter that is disabled here or cannot be reached, a battery, or a meter of the wrong sign.",
         )
+
+
+def _slow_feeds(snapshot: Snapshot) -> bool:
+    """Whether slow inverters, which take their time, explain an export."""
+    return any(state.enabled and state.rule is not None and feeds(state) for state in snapshot.inverters)
 
 
 def _price(price: PriceState | None, gate: Gate | None, on_unknown: str) -> Iterator[Fault]:

@@ -27,7 +27,8 @@ class InverterModel:
 
     def __init__(self, settings: ControlSettings, state: InverterState) -> None:
         self._max_w = state.max_w
-        self.dead_time = DeadTime(settings.dead_time_s, settings.learned_dead_time_s.get(state.serial))
+        self._dead_time_s = state.dead_time_s or settings.dead_time_s
+        self.dead_time = DeadTime(self._dead_time_s, settings.learned_dead_time_s.get(state.serial))
         self.path = Trajectory(state.rated_w or state.max_w, RAMP_UP_PER_S, RAMP_DOWN_PER_S)
         self._resets = -1
         self._data_seq = -1
@@ -77,6 +78,10 @@ class InverterModel:
             self.path.send(Sent(state.powered_at_s, on_air_s, limit_w))
             self.obedience.send(on_air_s, limit_w)
             self.limit_w = limit_w
+
+    def measured(self, dead_time_s: float) -> None:
+        """A step test has found its dead time."""
+        self.dead_time = DeadTime(self._dead_time_s, dead_time_s)
 
     @property
     def settled(self) -> bool:

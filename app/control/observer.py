@@ -57,7 +57,7 @@ class Observer:
                 model = self._models[state.serial] = InverterModel(self._settings, state)
             self._free_s[state.radio] = model.observe(state, self.radio_free_s(state.radio))
         before, self._reading = self._reading, reading
-        controlled = frozenset(state.serial for state in inverters if state.enabled and state.reachable)
+        controlled = frozenset(state.serial for state in inverters if state.regulated and state.reachable)
         if reading is None:
             return
         if self._each and not shows_three_phases(reading):
@@ -79,7 +79,7 @@ class Observer:
         """An export of more than all limits allow says at once that one is not held; the reports say whose."""
         most_w = 0.0
         for state in inverters:
-            allowed_w = self._models[state.serial].obedience.allowed_w(reading.at_s) if state.enabled else None
+            allowed_w = self._models[state.serial].obedience.allowed_w(reading.at_s) if state.regulated else None
             if state.reachable is not False or may_feed_w(state):
                 most_w += state.max_w if allowed_w is None else allowed_w
         self._too_much = self._too_much + 1 if -reading.power_w > beyond(most_w) else 0

@@ -50,7 +50,9 @@ class Polarity:
         due = self._saturated_s is not None and now_s - self._saturated_s >= SATURATED_S
         resting = any(state.power_on is False for state in states)
         if self._request is None and due and not self._proven and not resting and now_s - self._tested_s >= AGAIN_S:
-            feeding = [s for s in states if s.enabled and s.reachable and (s.ac.power_w or 0.0) > LEAST_SHARE * s.max_w]
+            feeding = [
+                s for s in states if s.regulated and s.reachable and (s.ac.power_w or 0.0) > LEAST_SHARE * s.max_w
+            ]
             if feeding:
                 self._number -= 1  # those that people ask for count upwards
                 best = max(feeding, key=lambda state: state.ac.power_w or 0.0)

@@ -53,6 +53,8 @@ class Ladder:
         age_s = max(0.0, now_s - reading.at_s) if reading is not None else None
         since_s = age_s if age_s is not None else now_s - self._start_s
         why = f": {meter.fault}" if meter.fault else ""
+        if not meter.there:
+            return Freshness(Trust.HOLD, None, "there is no grid meter")
         if since_s > fail_s:
             self._failed = True
             return Freshness(Trust.FAIL_SAFE, age_s, f"no grid reading for {since_s:.0f} s{why}")

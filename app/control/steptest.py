@@ -105,6 +105,8 @@ class StepTest:
         now_s, begun_s = snapshot.now_s, self._watching_s or 0.0
         if not state.enabled:
             return f"{state.name} is disabled in the configuration", "Set enabled: true for it."
+        if not state.regulated:
+            return f"{state.name} takes no limits in watts", "Test an inverter that does."
         if not snapshot.broker_connected:
             return snapshot.broker_fault or "the MQTT broker is not connected", "Run: zero-export doctor mqtt"
         begun = self._held or self._trial is not None

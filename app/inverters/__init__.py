@@ -24,6 +24,14 @@ InverterConfig = Annotated[
 ]
 
 
+RULED = {"enphase"}  # types that keep to rules by themselves
+
+
+def keeps_to_rules(section: dict[str, Any]) -> bool:
+    """Whether an entry of the file is never sent a limit in watts."""
+    return section.get("type") in RULED or section.get("enabled") is False
+
+
 def build(inverters: Sequence[InverterConfig], opendtu: OpenDtuConfig, access: Access) -> list[InverterDriver]:
     """The drivers of these sections: one for all behind OpenDTU, one for each other."""
     behind = tuple(item for item in inverters if isinstance(item, OpenDtuInverterConfig))

@@ -35,22 +35,24 @@ class MeterSlot:
     @property
     def interval_s(self) -> float:
         """How often the slowest of them has something new."""
-        return max(meter.interval_s for meter in self._meters)
+        return max((meter.interval_s for meter in self._meters), default=1.0)
 
     @property
     def due_s(self) -> float:
         """How often a reading of the slowest of them comes."""
-        return max(meter.due_s for meter in self._meters)
+        return max((meter.due_s for meter in self._meters), default=1.0)
 
     @property
     def state(self) -> MeterState:
         """What is known now."""
         fault = "; ".join(fault for fault in self._faults if fault) or None
-        return MeterState(self._reading, fault, self.interval_s, self._good_in_a_row, self.due_s)
+        there = bool(self._meters)
+        return MeterState(self._reading, fault, self.interval_s, self._good_in_a_row, self.due_s, there)
 
     async def run(self) -> None:
         """Run all meters for ever."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.Event().wait())  # where there is none, for ever as well
             for index, meter in enumerate(self._meters):
                 group.create_task(self._run(index, meter), name=meter.name)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from app.model import Excursions, Gate, InverterState, Mode, PriceState, Reading, Tick
+from app.model import Excursions, Gate, InverterState, Mode, PriceState, Reading, Rule, Tick
 
 Value = float | str
 TEXT = "text"
@@ -132,6 +132,16 @@ def _phase(index: int, name: str, unit: str, about: str) -> Field:
     return Field(f"l{index + 1}_{name}", unit, f"phase {index + 1}: {about}", read)
 
 
+def _rule_w(which: str) -> Callable[[InverterStatus], float | None]:
+    """The export that a rule allows; none for an inverter without rules, and for one that is open."""
+
+    def read(status: InverterStatus) -> float | None:
+        rule: Rule | None = getattr(status.state.rule, which, None)
+        return rule.export_w if rule is not None else None
+
+    return read
+
+
 def _dc_w(sample: ControlSample) -> float | None:
     """The sum of what the inverters last reported; None while one that may produce has reported nothing."""
     asked = [state for state in sample.tick.snapshot.inverters if state.reachable is not False]
@@ -197,6 +207,14 @@ INVERTER_STATE = (
     _field("rssi_dbm", "dBm", "signal strength between gateway and inverter", "state.rssi_dbm"),
     _field("dead_time_s", "s", "time from a limit to its effect that the law reckons with"),
     _field("guarded", "", "1 while the broker holds its dead-man limit, else 0", "state.guarded"),
+    Field(
+        "rule_export_w",
+        "W",
+        "export that the rule of a slow inverter allows; none while it is open",
+        _rule_w("accepted"),
+    ),
+    Field("rule_shown_w", "W", "the same, as the inverter shows it", _rule_w("shown")),
+    _field("writes_today", "", "limits written today to a memory that wears out", "state.writes_today"),
 )
 PANEL = (
     _field("power_w", "W", "DC power of one input"),

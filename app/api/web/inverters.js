@@ -68,7 +68,7 @@ function update(part, state, elapsed) {
   text(part.values.temperature, unit(state.temperature_c, "°C"));
   text(part.values.today, energy(state.yield_day_wh));
   text(part.values.age, ago(age));
-  text(part.values.guard, !state.enabled ? UNKNOWN : state.guarded ? t("inverter.armed") : t("inverter.not_armed"));
+  text(part.values.guard, !state.enabled || !state.guardable ? UNKNOWN : state.guarded ? t("inverter.armed") : t("inverter.not_armed"));
   joined(part.note, [{ controller: state.note }, foreign(state, elapsed)]).hidden = !part.note.textContent;
   updatePanels(part.panels, state.panels);
   if (part.details.open) detail(part);
@@ -106,7 +106,22 @@ function drawBar(part, state) {
 function scale(state) {
   const max = watts(state.max_w);
   if (!state.enabled) return t("inverter.scale_shown", { max });
+  if (state.rule) return ruleText(state.rule, max);
   return known(state.limit_w) ? t("inverter.scale", { limit: watts(state.limit_w), max }) : t("inverter.scale_none", { max });
+}
+
+function ruleName(rule) {
+  if (!rule) return UNKNOWN;
+  if (!rule.produce) return t("rule.stopped");
+  return known(rule.export_w) ? t("rule.export", { export: watts(rule.export_w) }) : t("rule.normal");
+}
+
+function ruleText(state, max) {
+  const differs = state.wanted && JSON.stringify(state.wanted) !== JSON.stringify(state.accepted);
+  const parts = [t("rule.now", { rule: ruleName(state.accepted ?? state.shown), max })];
+  if (differs) parts.push(t("rule.wanted", { rule: ruleName(state.wanted) }));
+  if (state.obeyed === false) parts.push(t("rule.disobeyed"));
+  return parts.join("; ");
 }
 
 /** What an input is called. */

@@ -45,6 +45,9 @@ class Control(Protocol):
     def normal(self) -> float | None:
         """What the gateway lets be exported without us, in watts, where it says so."""
 
+    def allowed(self) -> float | None:
+        """The limit of the production that the gateway shows, in watts; None: there is none, or none is shown."""
+
     async def settled(self, rule: Rule) -> None:
         """The gateway was seen to have this rule."""
 
@@ -82,6 +85,10 @@ class _Plain:
         return None
 
     def normal(self) -> float | None:
+        """As the protocol says."""
+        return None
+
+    def allowed(self) -> float | None:
         """As the protocol says."""
         return None
 
@@ -193,9 +200,13 @@ class DpelControl(_Plain):
 
     def normal(self) -> float | None:
         """As the protocol says."""
-        document = self.past.found if self.past.found is not None else self.document
-        limit = self.law.limit_in(document) if document is not None else None
+        limit = self._limit(self.past.found if self.past.found is not None else self.document)
         return limit.watts if limit is not None else None
+
+    def allowed(self) -> float | None:
+        """As the protocol says."""
+        limit = self._limit(self.document)
+        return limit.watts if limit is not None and not limit.of_export else None
 
     async def settled(self, rule: Rule) -> None:
         """Once the normal state is back, whatever somebody makes of it is normal."""
@@ -218,6 +229,12 @@ class DpelControl(_Plain):
     def resend_s(self) -> float | None:  # type: ignore[override]
         """As the protocol says."""
         return self._config.resend_s or self.habits.resend_s
+
+    def _limit(self, document: dpel.Document | None) -> dpel.Limit | None:
+        try:
+            return self.law.limit_in(document) if document is not None else None
+        except DeviceDataError:
+            return None
 
     async def _adopt(self, document: dpel.Document) -> None:
         """Note that our limit is there; or, once it was, that somebody else has put another one in its place."""
@@ -258,6 +275,10 @@ class PowerControl(_Plain):
         """As the protocol says. The body is JSON under the content type of forms."""
         body = {"length": 1, "arr": [0 if rule == Rule() else 1]}
         await self._gateway.send("PUT", POWER, form=json.dumps(body, separators=(",", ":")))
+
+    def allowed(self) -> float | None:
+        """As the protocol says."""
+        return 0.0 if self._shown == OFF else None
 
     def shows(self, rule: Rule) -> bool:
         """As the protocol says: whatever is less than normal is off."""

@@ -79,6 +79,8 @@ class Enphase(InverterDriver):
             power_at_s=self._power_at_s,
             utc_s=self._utc_s,
             data_seq=self._answers,
+            acked_w=self.control.allowed(),
+            acked_at_s=self._shown_at_s,
             note=self._note(),
             phase=config.phase,
             guardable=False,
