@@ -57,6 +57,11 @@ class Gateway:
         return gateway
 
     @property
+    def has_token(self) -> bool:
+        """Whether we log in with tokens (firmware 7 and later), and not with a password."""
+        return isinstance(self._door, TokenDoor)
+
+    @property
     def role(self) -> Role | None:
         """What the token says of who it is for; None without one."""
         claims = claims_of(self._token)
@@ -198,28 +203,34 @@ class Gateway:
             url = f"{scheme}://{self.host}/info"
             try:
                 async with self._turns.take(timeout_s):
-                    answer = await ask(self._access.session, url, timeout_s, connect_s=timeout_s, ssl=False)
+                    answer = await ask(
+                        self._access.session, url, timeout_s, connect_s=timeout_s, ssl=False, headers=_AND_CLOSE
+                    )
                 return about_of(body_of(answer, url), url)
             except (DeviceUnavailable, DeviceDataError) as error:
                 first = first or error
         raise first or DeviceUnavailable(self.name)
 
 
+_AND_CLOSE = {"Connection": "close"}  # it is asked once, and a socket would be held for nothing
 _LOGIN = {"token", "token_file", "enlighten_username", "enlighten_password", "username", "password"}
 
 
 async def _lines(response: aiohttp.ClientResponse, who: str, timeout_s: float) -> AsyncIterator[str]:
+    rest = b""
     while True:
         try:
             async with asyncio.timeout(timeout_s):
-                line = await response.content.readline()
+                chunk = await response.content.readany()
         except TimeoutError:
             raise DeviceUnavailable(f"{who} has said nothing for {timeout_s:g} s") from None
-        except ValueError:
-            raise DeviceDataError(f"{who} sends a line without end") from None
-        if not line:
+        if not chunk:
             raise DeviceUnavailable(f"{who} has closed the stream")
-        yield line.decode(errors="replace").rstrip("\r\n")
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > MAX_BODY_BYTES:
+            raise DeviceDataError(f"{who} sends a line without end")
+        for line in lines:
+            yield line.decode(errors="replace").rstrip("\r")
 
 
 def _said(answer: Answer) -> str:

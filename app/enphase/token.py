@@ -1,4 +1,4 @@
-"""What a token says of itself, and what to do about it. Pure: the time is an argument; nobody here signs or verifies."""
+"""What a token says of itself, and what to do about it. Pure: the time is an argument; signatures are not looked at."""
 
 from __future__ import annotations
 
@@ -81,8 +81,9 @@ def role_advice(role: str | None) -> str:
         )
     whose = "an owner's" if role == "owner" else "not said to be an installer's"
     return (
-        f"The token is {whose}, and this needs an installer's: ask Enphase support to give your Enlighten account "
-        f"self-installer (DIY) access, then make a new token with it at {TOKENS}."
+        f"The token is {whose}, and this needs an installer's: set enlighten_role to installer where the Enlighten "
+        "account is a self-installer's (Enphase support gives that access, DIY, when asked), or put a token that it "
+        f"makes at {TOKENS} into token_file."
     )
 
 
