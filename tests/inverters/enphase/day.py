@@ -41,7 +41,7 @@ from tests.prices.amber_server import SITE, TOKEN
 from tests.prices.day import NOWHERE, Clock, InProcess
 from tests.prices.market import START_S, Market
 
-TICK_S = 5.0
+TICK_S = 10.0
 T = TypeVar("T")
 LATENCY_S = 0.2
 
@@ -205,11 +205,12 @@ class EnphaseDay:
 
     @property
     def longest_wrong_s(self) -> float:
-        """The longest time in which the gateway did not have the rule that was wanted."""
+        """The longest time in which the gateway did not have a rule that was wanted all the while."""
         longest_s = since_s = 0.0
+        wanted: Rule | None = None
         for one in self.lived:
-            since_s = since_s + TICK_S if one.wanted != one.had else 0.0
-            longest_s = max(longest_s, since_s)
+            since_s = since_s + TICK_S if one.had != one.wanted == wanted else 0.0
+            longest_s, wanted = max(longest_s, since_s), one.wanted
         return longest_s
 
     @property
