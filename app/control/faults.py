@@ -97,7 +97,8 @@ def _links(snapshot: Snapshot) -> Iterator[Fault]:
         )
     for gateway in snapshot.gateways:
         if gateway.fault:
-            yield Fault(f"gateway:{gateway.name}", gateway.fault, "Check OpenDTU's power, WiFi and MQTT settings.")
+            step = f"Check {gateway.name}'s power, network and login or MQTT settings."
+            yield Fault(f"gateway:{gateway.name}", gateway.fault, step)
 
 
 def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, observer: Observer) -> Iterator[Fault]:

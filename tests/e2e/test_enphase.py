@@ -1,4 +1,4 @@
-"""The main job of Zest with everything real: prices over HTTP, the process, an Enphase gateway; no MQTT broker at all."""
+"""The main job of Zest with everything real: prices by HTTP, the process, an Enphase gateway; no MQTT broker at all."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Limits:
 
     ``reaction_s``: from what is switched to its effect. ``reverts_s``: how often the cloud puts everything back to
     what it was at the beginning. ``dpel`` None: 404; ``status``: what DPEL answers instead of 200; ``deaf``: it says
-    200 and keeps what it had; ``idle``: it keeps what it is told, and nothing follows. ``refusal``: what the gateway says,
+    200 and keeps what it had; ``idle``: it keeps what it is told, and nothing follows. ``refusal``: what it says,
     with 200, of a profile. ``battery``: one of another make; below 150 W of export the production collapses.
     """
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from app.checks import Check, until
 from app.inverters.base import EXAMINE_S
+from app.inverters.enphase.bydpel import DpelControl
+from app.inverters.enphase.byprofile import ProfileControl
 from app.inverters.enphase.config import BATTERY_ALLOWANCE_W
-from app.inverters.enphase.controls import DpelControl, ProfileControl
 from app.inverters.enphase.profiles import Profiles
 from app.inverters.enphase.quirks import SHAPE_QUIRK
 from app.model import DeviceAuthError, DeviceError
@@ -64,7 +65,7 @@ async def _rule(driver: Enphase) -> list[Check]:
     """Whether the way that is configured works here."""
     control, way = driver.control, f"control: {driver.config.control}"
     try:
-        shown = await driver.look()
+        shown = await driver.rule.look()
     except DeviceAuthError as error:
         return [Check("inverter", "fail", f"{way}: {error}", INSTALLER)]
     except DeviceError as error:

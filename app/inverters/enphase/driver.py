@@ -12,20 +12,26 @@ from app.access import Access
 from app.checks import Check
 from app.enphase.gateway import Gateway
 from app.inverters.base import InverterDriver
+from app.inverters.enphase.bydpel import DpelControl
+from app.inverters.enphase.byprofile import ProfileControl
+from app.inverters.enphase.byswitch import PowerControl
 from app.inverters.enphase.config import BATTERY_ALLOWANCE_W, EnphaseInverterConfig
-from app.inverters.enphase.controls import CONTROLS, Control
+from app.inverters.enphase.control import Control
 from app.inverters.enphase.health import Health
 from app.inverters.enphase.meter import ProductionMeter
 from app.inverters.enphase.past import Memory, Past
 from app.inverters.enphase.production import STANDBY_W, Produced
-from app.model import DeviceDataError, DeviceError, DeviceUnavailable, GatewayState, InverterState, Rule, RuleState
+from app.inverters.enphase.rulekeeper import RuleKeeper
+from app.model import DeviceDataError, DeviceError, GatewayState, InverterState, Rule
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 60.0  # between two looks at the rule
-LOOK_SOON_S = (5.0, 10.0, 15.0, 30.0)  # after a switch
-READ_BACK_S = (0.0, 2.0, 4.0, 8.0)  # until the gateway has to show what it took
 LONGEST_PAUSE_S = 60.0  # between requests to a gateway that does not answer
+WAYS: dict[str, Callable[[EnphaseInverterConfig, Gateway, Memory], Control]] = {
+    "dpel": DpelControl,
+    "grid_profile": ProfileControl,
+    "production": PowerControl,
+}
 
 
 class Enphase(InverterDriver):
@@ -44,22 +50,14 @@ class Enphase(InverterDriver):
         self.config, self._clock, self._utc = config, clock, utc
         self.link = gateway or Gateway.of(access, config)
         self._memory = Memory(access.data_dir, config.serial, config.control)
-        self.control: Control = CONTROLS[config.control](config, self.link, self._memory)
-        self.meter = ProductionMeter(self.link, clock)
+        self.control = WAYS[config.control](config, self.link, self._memory)
+        self.rule = RuleKeeper(config, self.control, self._memory, clock, utc)
+        self.meter = ProductionMeter(self.link, clock, self._memory.past.storage)
         self._health = Health()
-        self._writing = asyncio.Lock()
-        self._looking_soon = asyncio.Event()
         self._produced: Produced | None = None
         self._power_at_s: float | None = None
         self._utc_s: float | None = None
         self._answers = 0
-        self._accepted_at_s = self._moment(self._memory.past.accepted_utc_s)
-        self._shown: Rule | None = None
-        self._shown_at_s: float | None = None
-        self._refused: str | None = None
-        self._problem: str | None = None
-        self._tried_at_s: float | None = None
-        self._sent_at_s: float | None = None  # by this run
 
     # -- the driver's surface --------------------------------------------------------------------------
 
@@ -80,11 +78,11 @@ class Enphase(InverterDriver):
             utc_s=self._utc_s,
             data_seq=self._answers,
             acked_w=self.control.allowed(),
-            acked_at_s=self._shown_at_s,
+            acked_at_s=self.rule.shown_at_s,
             note=self._note(),
             phase=config.phase,
             guardable=False,
-            rule=self._rule_state(),
+            rule=self.rule.state(self.allowance_w),
         )
         return (replace(state, ac=produced.ac) if produced is not None else state,)
 
@@ -104,22 +102,13 @@ class Enphase(InverterDriver):
         """Keep in touch, for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_measuring())
-            group.create_task(self._keep_looking())
+            group.create_task(self.rule.run())
 
     async def set_rule(self, serial: str, rule: Rule) -> bool:
         """Give it a rule; True when the gateway said that it took it, or shows that it has it."""
         if serial != self.config.id or not self.config.enabled:
             raise ValueError(f"refusing to switch {serial}")
-        async with self._writing:
-            self._tried_at_s = self._clock()
-            try:
-                await self._give(rule)
-            except DeviceError as error:
-                self._refuse(str(error), rule)
-                return False
-            finally:
-                self._looking_soon.set()
-            return True
+        return await self.rule.give(rule)
 
     async def examine(self) -> list[Check]:
         """What `doctor` finds; it changes nothing."""
@@ -127,99 +116,7 @@ class Enphase(InverterDriver):
 
         return await examine(self)
 
-    async def look(self) -> Rule | None:
-        """Ask which rule is in force. Raises `DeviceError`."""
-        shown = await self.control.look()
-        self._shown, self._shown_at_s = shown, self._clock()
-        self._problem = self.control.problem()
-        return shown
-
-    # -- the rule --------------------------------------------------------------------------------------
-
-    async def _give(self, rule: Rule) -> None:
-        await self.look()
-        if not self.control.shows(rule):
-            await self.control.write(rule)
-            await self._read_back(rule)
-        self._shown = rule
-        self._refused = None
-        self._sent_at_s = self._clock()
-        await self.control.settled(rule)
-        if self._accepted != rule or self._accepted_at_s is None:
-            self._accepted_at_s = self._clock()
-            await self._memory.keep(accepted=rule, accepted_utc_s=self._utc())
-
-    async def _read_back(self, rule: Rule) -> None:
-        for pause_s in READ_BACK_S:
-            await asyncio.sleep(pause_s)
-            await self.look()
-            if self.control.shows(rule):
-                return
-        raise DeviceDataError(
-            f"{self.link.name} said that it took {rule}, and does not show it after {sum(READ_BACK_S):.0f} s: somebody "
-            "else may be setting it, or this firmware ignores it"
-        )
-
-    def _refuse(self, why: str, rule: Rule) -> None:
-        if self._refused is None or self._refused.partition(":")[0] != why.partition(":")[0]:
-            log.warning("%s: %s is not in force: %s", self.config.id, rule, why)
-        self._refused = why
-
-    async def _keep_looking(self) -> None:
-        """Look at the rule from time to time, soon after a switch; send it again where the firmware needs that."""
-        soon = [0.0]
-        while True:
-            pause_s = soon.pop(0) if soon else LOOK_S
-            try:
-                async with asyncio.timeout(min(pause_s, self._until_resend_s())):
-                    await self._looking_soon.wait()
-                soon = list(LOOK_SOON_S)
-                self._looking_soon.clear()
-                continue
-            except TimeoutError:
-                pass
-            await self._look_once()
-
-    async def _look_once(self) -> None:
-        async with self._writing:
-            try:
-                await self.look()
-                if self._until_resend_s() <= 0.0 and self._accepted is not None:
-                    self._sent_at_s = self._clock()
-                    await self.control.write(self._accepted)
-            except DeviceUnavailable:
-                pass  # the production is asked for more often, and tells it
-            except DeviceError as error:
-                self._problem = str(error)
-
-    def _until_resend_s(self) -> float:
-        """Only what this run has sent is sent again: a dry run and `doctor` send nothing."""
-        every_s = self.control.resend_s
-        if every_s is None or self._sent_at_s is None or self._accepted in (None, Rule()):
-            return LOOK_S
-        return max(0.0, self._sent_at_s + every_s - self._clock())
-
-    @property
-    def _accepted(self) -> Rule | None:
-        return self._memory.past.accepted
-
-    def _rule_state(self) -> RuleState:
-        config, control = self.config, self.control
-        return RuleState(
-            config.dwell,
-            control.reaction_s,
-            least_export_w=self.allowance_w if control.steps is None else 0.0,
-            steps=control.steps,
-            can_stop=control.can_stop,
-            own_meter=control.own_meter,
-            accepted=self._accepted,
-            accepted_at_s=self._accepted_at_s,
-            shown=self._shown,
-            shown_at_s=self._shown_at_s,
-            refused=self._refused or self._problem,
-            tried_at_s=self._tried_at_s,
-            normal_export_w=config.normal_export_w if config.normal_export_w is not None else control.normal(),
-        )
+    # -- what else is known of it ----------------------------------------------------------------------
 
     @property
     def allowance_w(self) -> float:
@@ -263,15 +160,11 @@ class Enphase(InverterDriver):
         produced, at_s = await self.meter.read()
         self._produced = produced
         self._answers += 1
+        if self.meter.storage != self._memory.past.storage:  # a restart must not ask for too little export at first
+            await self._memory.keep(storage=self.meter.storage)
         if at_s is not None:
             self._power_at_s = at_s
             self._utc_s = self._utc() - (self._clock() - at_s)
-
-    # -- what is kept ----------------------------------------------------------------------------------
-
-    def _moment(self, utc_s: float | None) -> float | None:
-        """A moment of an earlier run on our clock; never in the future, whatever became of the computer's clock."""
-        return None if utc_s is None else self._clock() - max(0.0, self._utc() - utc_s)
 
     def _note(self) -> str | None:
         left = self.left

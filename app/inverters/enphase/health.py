@@ -1,7 +1,7 @@
 """Whether a gateway answers, and when its silence is worth a word. Pure.
 
 Gateways are away for some minutes every night, around 23:00, and after an update: that is no fault. A refused login or
-an answer that cannot be used is one soon.
+an answer that cannot be used is one soon, and so is a gateway that has never answered.
 """
 
 from __future__ import annotations
@@ -51,4 +51,5 @@ class Health:
 
     @property
     def _patience_s(self) -> float:
-        return OUTAGE_PATIENCE_S if isinstance(self._why, DeviceUnavailable) else PATIENCE_S
+        outage = self.seen_at_s is not None and isinstance(self._why, DeviceUnavailable)
+        return OUTAGE_PATIENCE_S if outage else PATIENCE_S

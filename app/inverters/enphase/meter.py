@@ -30,9 +30,9 @@ class ProductionMeter:
     ``storage``: whether the gateway shows a battery of Enphase's; None: not known.
     """
 
-    def __init__(self, gateway: Gateway, clock: Callable[[], float]) -> None:
+    def __init__(self, gateway: Gateway, clock: Callable[[], float], storage: bool | None = None) -> None:
         self.slowest_s = 0.0
-        self.storage: bool | None = None
+        self.storage = storage
         self.source = ""
         self._gateway, self._clock = gateway, clock
         self._read: Read | None = None

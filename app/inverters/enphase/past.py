@@ -15,6 +15,7 @@ class Past:
     """``control``: by which way the rule was given. ``found``: what ``/ivp/ss/dpel`` held before our first change.
 
     ``written``: what we sent last; ``seen``: the gateway has shown it since, so whatever differs now is not ours.
+    ``storage``: it shows a battery of its own.
     """
 
     control: str = ""
@@ -23,6 +24,7 @@ class Past:
     found: dict[str, Any] | None = None
     written: dict[str, Any] | None = None
     seen: bool = False
+    storage: bool | None = None
 
 
 class Memory:

@@ -13,7 +13,7 @@ import pytest
 from app.access import Access
 from app.broker import Address, Broker
 from app.checks import running
-from app.inverters.enphase import Enphase, EnphaseInverterConfig, driver
+from app.inverters.enphase import Enphase, EnphaseInverterConfig, rulekeeper
 from app.outbound import new_session
 from tests.enphase.fake import SERIAL, FakeGateway, token
 from tests.enphase.fake_limits import NORMAL, ZERO, Limits
@@ -32,9 +32,9 @@ def config(host: str = "10.0.0.9", **keys: Any) -> EnphaseInverterConfig:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever waits, waits shortly."""
-    monkeypatch.setattr(driver, "READ_BACK_S", (0.0, 0.02, 0.02))
-    monkeypatch.setattr(driver, "LOOK_S", 0.3)
-    monkeypatch.setattr(driver, "LOOK_SOON_S", (0.05, 0.1))
+    monkeypatch.setattr(rulekeeper, "READ_BACK_S", (0.0, 0.02, 0.02))
+    monkeypatch.setattr(rulekeeper, "LOOK_S", 0.3)
+    monkeypatch.setattr(rulekeeper, "LOOK_SOON_S", (0.05, 0.1))
 
 
 @pytest.fixture

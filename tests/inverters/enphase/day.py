@@ -127,6 +127,7 @@ class EnphaseDay:
     at: dict[float, Callable[[EnphaseDay], None]] = field(default_factory=dict)
     lived: list[Lived] = field(default_factory=list)
     commands: list[tuple[float, RuleCommand]] = field(default_factory=list)
+    _running: asyncio.Task[None] | None = None
 
     @property
     def config(self) -> EnphaseInverterConfig:
@@ -151,9 +152,10 @@ class EnphaseDay:
                 due.pop(0)[1](self)
             self._turn(feed)
             await asyncio.sleep(TICK_S)
-        for task in (pricing, self._running):
+        tasks = [task for task in (pricing, self._running) if task is not None]
+        for task in tasks:
             task.cancel()
-        await asyncio.wait((pricing, self._running))
+        await asyncio.wait(tasks)
         return self
 
     def utc_s(self) -> float:
@@ -162,7 +164,7 @@ class EnphaseDay:
 
     def restart(self) -> None:
         """The program ends without a word and is started again."""
-        if hasattr(self, "_running"):
+        if self._running is not None:
             self._running.cancel()
         access = Access(cast(Any, None), cast(Any, None), self.folder)
         self.driver = Enphase(self.config, access, gateway=cast(Any, self.wire), clock=self.clock, utc=self.utc_s)

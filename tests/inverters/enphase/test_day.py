@@ -67,9 +67,7 @@ def test_a_day_of_prices(tmp_path: Path, control: str, seed: int) -> None:
     times_s = [at_s for at_s, _, _ in lived.limits.writes]
     assert min(b - a for a, b in pairwise(times_s)) >= dwell_s - SLACK_S
     exporting = [one for one in lived.lived if one.wanted != Rule() and one.export_w > 50.0]
-    closings = sum(
-        a.wanted == Rule() and b.wanted != Rule() for a, b in pairwise(lived.lived)
-    )
+    closings = sum(a.wanted == Rule() and b.wanted != Rule() for a, b in pairwise(lived.lived))
     assert len(exporting) * TICK_S <= (closings + 1) * (dwell_s + reaction_s + SLACK_S)
     assert any(one.export_w > 3000.0 for one in lived.lived if one.wanted == Rule())
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.inverters.enphase import controls
+from app.inverters.enphase.bydpel import DpelControl
 from app.model import Rule
 from tests.conftest import until
 from tests.enphase.fake import SERIAL, SOFTWARE, token
@@ -77,7 +77,7 @@ class TestGridProfiles:
 
     async def test_a_profile_that_neither_name_means_is_no_rule_of_ours(self, system: Make) -> None:
         one, limits, _ = await system(Limits(selected=Limits().profiles[2]), control="grid_profile")
-        assert await one.look() is None
+        assert await one.rule.look() is None
         assert await one.set_rule(SERIAL, OPEN)
         assert limits.selected == NORMAL
 
@@ -148,7 +148,7 @@ class TestTheDynamicLimit:
         limits.dpel = off_document()
         limits.dpel["dynamic_pel_settings"] = {"enable": True, "export_limit": True, "limit_value_W": 4000.0}
         limits.changed()
-        assert await one.look() == OPEN
+        assert await one.rule.look() == OPEN
         assert await one.set_rule(SERIAL, OPEN)
         assert limits.dpel["dynamic_pel_settings"]["limit_value_W"] == 4000.0
         assert len(limits.writes) == 1
@@ -187,7 +187,7 @@ class TestTheDynamicLimit:
         self, system: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         one, limits, _ = await system(run=True)
-        monkeypatch.setattr(controls.DpelControl, "resend_s", 0.1)
+        monkeypatch.setattr(DpelControl, "resend_s", 0.1)
         assert await one.set_rule(SERIAL, CLOSED)
         await until(lambda: len(limits.writes) >= 3)
         assert await one.set_rule(SERIAL, OPEN)
@@ -209,7 +209,7 @@ class TestTheDynamicLimit:
 
     async def test_a_battery_gets_its_allowance(self, system: Make) -> None:
         one, _, _ = await system(Limits(encharge=True), run=True)
-        await until(lambda: rule_of(one).least_export_w == 200.0 and one.states()[0].data_seq > 0)
+        await until(lambda: rule_of(one).least_export_w == 200.0 and one.states()[0].reachable)
         (state,) = one.states()
         assert (state.ac.power_w, state.reachable, state.guardable) == (4000.0, True, False)
 
@@ -231,7 +231,7 @@ class TestTheLastResort:
         assert await one.set_rule(SERIAL, rule)
         assert (limits.wishes, limits.production_w) == ([{"length": 1, "arr": [1]}], 0.0)
         assert (rule_of(one).shown, rule_of(one).can_stop) == (rule, True)
-        assert await one.look() == rule
+        assert await one.rule.look() == rule
         assert await one.set_rule(SERIAL, OPEN)
         assert limits.production_w == 4000.0
 
@@ -249,7 +249,8 @@ async def test_what_another_way_has_left_behind_is_told(system: Make, tmp_path: 
     assert await one.set_rule(SERIAL, CLOSED)
     async with connected(gateway, tmp_path, run=True, control="grid_profile", **PROFILES) as other:
         (state,) = other.states()
-        assert "control: dpel" in state.note
+        assert "control: dpel" in str(state.note)
+        assert state.rule is not None
         assert state.rule.accepted is None
         assert any("control: dpel back" in check.next_step for check in await other.examine())
 

@@ -81,13 +81,21 @@ class TestOutages:
         assert health.online is None
         assert health.fine(0.0) is None
         assert health.failed(error, 100.0) is None
-        assert (health.online, health.fault(99.0 + patience_s)) == (True, None)
+        assert health.online is True
+        assert health.fault(99.0 + patience_s) is None
         assert health.failed(error, 100.0 + patience_s) == str(error)
         assert health.failed(error, 200.0 + patience_s) is None
         assert health.online is False
         assert str(error) in (health.fault(200.0 + patience_s) or "")
         assert health.fine(300.0 + patience_s) == "answers again"
-        assert (health.fault(300.0 + patience_s), health.trouble) == (None, None)
+        assert health.fault(300.0 + patience_s) is None
+        assert health.trouble is None
+
+    def test_one_that_never_answered_is_told_soon(self) -> None:
+        health = Health()
+        health.failed(DeviceUnavailable("nobody there"), 0.0)
+        assert health.failed(DeviceUnavailable("nobody there"), 60.0) == "nobody there"
+        assert health.fault(200.0) == "nobody there (for 3 min)"
 
     async def test_it_comes_back_by_itself_and_says_little(
         self, system: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
@@ -110,7 +118,7 @@ class TestOutages:
     async def test_a_token_that_ran_out_is_renewed_and_the_rule_is_taken(
         self, system: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("app.enphase.login.NEWER_S", 0.0)
+        monkeypatch.setattr("app.enphase.account.NEWER_S", 0.0)
         async with FakeCloud(role="installer", lifetime_s=12 * 3600.0).serve() as cloud:
             one, limits, gateway = await system(control="grid_profile", token="", **cloud.keys)
             assert await one.set_rule(SERIAL, Rule(0.0))
