@@ -28,6 +28,7 @@ PURE += ["counter.py", "energy.py", "localtime.py", "telemetry/tables.py", "tele
 PURE += ["meters/obis.py", "meters/sml.py"]
 PURE += ["meters/homewizard_data.py", "meters/speedwire.py", "discover/paste.py"]
 PURE += ["enphase/about.py", "enphase/token.py", "meters/enphase_stream.py"]
+PURE += [f"inverters/enphase/{name}.py" for name in ("dpel", "profiles", "production", "quirks", "health")]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},

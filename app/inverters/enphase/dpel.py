@@ -115,7 +115,7 @@ class Dpel:
 def settings_of(document: Any) -> Mapping[str, Any]:
     """The part of a document that is about limits. Raises `DeviceDataError`."""
     settings = document.get(SETTINGS) if isinstance(document, dict) else None
-    if not isinstance(settings, dict) or not _shallow(settings, DEEPEST):
+    if not isinstance(settings, dict) or not _plain(settings, DEEPEST):
         raise DeviceDataError(f"/ivp/ss/dpel holds no {SETTINGS}")
     return settings
 
@@ -141,9 +141,12 @@ def _close(one: float | None, other: float | None) -> bool:
     return one == other if one is None or other is None else math.isclose(one, other, abs_tol=SAME_W)
 
 
-def _shallow(value: Any, levels: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels > 0 and all(_shallow(one, levels - 1) for one in inner)
+def _plain(value: Any, levels: int) -> bool:
+    """Whether it can be kept and sent back: not too deep, and in letters that there are (JSON knows halves of some)."""
+    if isinstance(value, str):
+        return not any("\ud800" <= sign <= "\udfff" for sign in value)
+    inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_plain(one, levels - 1) for one in inner)
 
 
 def _flag(value: Any) -> bool:

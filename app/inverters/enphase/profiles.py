@@ -55,8 +55,8 @@ def parse(document: Any) -> Profiles:
     names = (_name(row) for row in rows[:MOST] if isinstance(row, dict))
     selected = document.get("selected_profile")
     return Profiles(
-        selected[:LONGEST] if isinstance(selected, str) and selected else None,
-        tuple(dict.fromkeys(name for name in names if name)),
+        selected[:LONGEST] if isinstance(selected, str) and selected and not _broken(selected) else None,
+        tuple(dict.fromkeys(name for name in names if name and not _broken(name))),
         document.get("migration_in_progress") is True,
     )
 
@@ -73,6 +73,11 @@ def _name(row: dict[str, Any]) -> str:
     if not isinstance(name, str) or not name:
         return ""
     return f"{name}:{version}"[:LONGEST] if isinstance(version, str) and version else name[:LONGEST]
+
+
+def _broken(name: str) -> bool:
+    """Whether it holds halves of letters, which JSON knows and nobody else."""
+    return any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
 def _bare(name: str) -> list[str]:
