@@ -20,7 +20,7 @@ DPEL = "/ivp/ss/dpel"
 class DpelControl(Way):
     """The dynamic limit of firmware 8: any number of watts, at the grid connection or of the production."""
 
-    steps = None
+    steps: tuple[float | None, ...] | None = None
 
     def __init__(self, config: EnphaseInverterConfig, gateway: Gateway, memory: Memory) -> None:
         super().__init__(config, gateway, memory)

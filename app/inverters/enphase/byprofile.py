@@ -17,7 +17,7 @@ PROFILE_TIMEOUT_S = 30.0
 class ProfileControl(Way):
     """Two grid profiles, one of which is selected. It takes minutes, and the profile says what may be exported."""
 
-    steps = (0.0, None)
+    steps: tuple[float | None, ...] | None = (0.0, None)
 
     def __init__(self, config: EnphaseInverterConfig, gateway: Gateway, memory: Memory) -> None:
         super().__init__(config, gateway, memory)

@@ -16,7 +16,7 @@ class PowerControl(Way):
 
     own_meter = False
     can_stop = True
-    steps = (0.0, None)
+    steps: tuple[float | None, ...] | None = (0.0, None)
 
     async def look(self) -> Rule | None:
         """As the protocol says."""

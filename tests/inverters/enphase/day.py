@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -205,20 +205,15 @@ class EnphaseDay:
                 had, last_s, count = one.wanted, one.at_s, count + 1
         return count
 
-    @property
-    def longest_wrong_s(self) -> float:
-        """The longest time in which the gateway did not have a rule that was wanted all the while."""
-        longest_s = since_s = 0.0
-        wanted: Rule | None = None
-        for one in self.lived:
-            since_s = since_s + TICK_S if one.had != one.wanted == wanted else 0.0
-            longest_s, wanted = max(longest_s, since_s), one.wanted
-        return longest_s
 
-    @property
-    def closed_export_wh(self) -> float:
-        """Exported while a closed rule was wanted."""
-        return sum(one.export_w for one in self.lived if one.wanted != Rule()) * TICK_S / 3600.0
+def longest_wrong_s(lived: Sequence[Lived]) -> float:
+    """The longest time in which the gateway did not have a rule that was wanted all the while."""
+    longest_s = since_s = 0.0
+    wanted: Rule | None = None
+    for one in lived:
+        since_s = since_s + TICK_S if one.had != one.wanted == wanted else 0.0
+        longest_s, wanted = max(longest_s, since_s), one.wanted
+    return longest_s
 
 
 def away(reason: str = "does not answer") -> DeviceError:

@@ -13,7 +13,7 @@ import pytest
 from app.control import ControlSettings
 from app.model import Rule
 from tests.enphase.fake_limits import ZERO, Limits
-from tests.inverters.enphase.day import TICK_S, EnphaseDay, Lived, away, expired, load_w, sun_w
+from tests.inverters.enphase.day import TICK_S, EnphaseDay, Lived, away, expired, load_w, longest_wrong_s, sun_w
 from tests.virtual import in_virtual_time
 
 SLACK_S = 30.0  # a tick, a look, a request and its answer, and the read-back
@@ -62,7 +62,7 @@ def test_a_day_of_prices(tmp_path: Path, control: str, seed: int) -> None:
     lived = day(tmp_path, control, seed=seed, hours=9.0)
     _, dwell_s, reaction_s = WAYS[control]
     assert len(lived.limits.writes) == lived.switches_needed(dwell_s) > 10
-    assert lived.longest_wrong_s <= dwell_s + SLACK_S
+    assert longest_wrong_s(lived.lived) <= dwell_s + SLACK_S
     assert not any(told(one) for one in lived.lived)
     times_s = [at_s for at_s, _, _ in lived.limits.writes]
     assert min(b - a for a, b in pairwise(times_s)) >= dwell_s - SLACK_S
@@ -83,13 +83,12 @@ def test_the_reaction_is_waited_for_and_no_fault(tmp_path: Path, reaction_s: flo
 @pytest.mark.parametrize("control", WAYS)
 def test_restarts_neither_forget_nor_switch_for_nothing(tmp_path: Path, control: str) -> None:
     dwell_s = WAYS[control][1]
-    calm = day(tmp_path / "calm", control, hours=3.0)
     restarts = dict.fromkeys((0.6, 0.9201, 2.02, 2.5), EnphaseDay.restart)
-    lived = day(tmp_path / "restarted", control, hours=3.0, at=restarts)
-    assert [what for _, _, what in lived.limits.writes] == [what for _, _, what in calm.limits.writes]
+    lived = day(tmp_path, control, hours=3.0, at=restarts)
+    assert 5 < len(lived.limits.writes) <= lived.switches_needed(dwell_s)  # a start takes a tick, and may save a pair
     times_s = [at_s for at_s, _, _ in lived.limits.writes]
     assert min(b - a for a, b in pairwise(times_s)) >= dwell_s - SLACK_S
-    assert lived.longest_wrong_s <= dwell_s + SLACK_S
+    assert longest_wrong_s(lived.lived) <= dwell_s + SLACK_S
 
 
 @pytest.mark.parametrize(("trouble", "minutes"), [(expired, 5.0), (away, 12.0), (away, 40.0)])
@@ -108,8 +107,7 @@ def test_a_gateway_that_does_not_let_us_in_for_a_while(
     after = [one for one in lived.lived if one.at_s > noon_h * 3600.0 + minutes * 60.0 + 960.0]
     assert any("gateway:Enphase gateway" in one.faults for one in inside) is (minutes > 15.0 or trouble is expired)
     assert not any(told(one) for one in after)
-    wrong = [one for one in after if one.wanted != one.had]
-    assert len(wrong) * TICK_S < 0.25 * len(after) * TICK_S
+    assert longest_wrong_s(after) <= WAYS["grid_profile"][1] + SLACK_S
 
 
 @pytest.mark.parametrize("control", WAYS)
@@ -119,7 +117,7 @@ def test_what_the_cloud_puts_back_every_hour_is_given_again(tmp_path: Path, cont
     again = [command for _, command in lived.commands if "given again" in command.reason]
     closed = [one for one in lived.lived if one.at_s % 3600.0 < TICK_S and one.at_s > 60.0 and one.wanted != Rule()]
     assert 2 <= len(again) <= len(closed)
-    assert lived.longest_wrong_s <= max(dwell_s, 60.0 + 30.0) + SLACK_S
+    assert longest_wrong_s(lived.lived) <= max(dwell_s, 60.0 + 30.0) + SLACK_S
     changed = [one for one in lived.lived if any(key.startswith("rule_changed") for key in one.faults)]
     assert len(changed) * TICK_S <= len(again) * (60.0 + SLACK_S + reaction_s)
 
