@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app import exporting, logs
+from app import exporting, logs, service
 from app.config import Config, ConfigError, RecorderConfig, load, schema
 from app.dotenv import environment_for
 from app.fields import valid_host
@@ -36,6 +36,7 @@ start here:
   zero-export doctor inverter --step-test   how does each inverter react? small steps on the real system
   zero-export run --dry-run         compute, record and show everything, command nothing
   zero-export run                   regulate
+  zero-export service install       have systemd run it, without Docker
   zero-export export --from 7d      what was recorded, as CSV
 
 exit codes: 0 ok, 1 failure, 2 the configuration is wrong
@@ -92,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         "what",
         nargs="*",
         metavar="device",
-        help="meter, inverter, mqtt, price or telemetry (default: all that are configured)",
+        help="meter, inverter, mqtt, battery, price or telemetry (default: all that are configured)",
     )
     doctor.add_argument("--json", action="store_true", help="print the result as JSON")
     doctor.add_argument(
@@ -154,6 +155,17 @@ def _parser() -> argparse.ArgumentParser:
     export.formatter_class = argparse.RawDescriptionHelpFormatter
     exporting.add_to(export)
 
+    service_text = "have systemd run it: install, remove or show the service"
+    service_command = commands.add_parser(
+        "service",
+        help=service_text,
+        description=service.TEXT,
+        epilog=service.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    service_command.set_defaults(command=service.service)
+    service.add_to(service_command, _default_config())
+
     schema_command = commands.add_parser("schema", help="print the JSON Schema of config.yaml, for editors")
     schema_command.set_defaults(command=_schema)
     return parser
@@ -167,10 +179,14 @@ def _command(
     command.add_argument(
         "--config",
         type=Path,
-        default=Path(os.environ.get("CONFIG_PATH", "config.yaml")),
+        default=_default_config(),
         help="the configuration file (default: $CONFIG_PATH, else config.yaml)",
     )
     return command
+
+
+def _default_config() -> Path:
+    return Path(os.environ.get("CONFIG_PATH", "config.yaml"))
 
 
 def _port(text: str) -> int:

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from app.batteries import BatteryConfig
+from app.feedback import refuse_feedback
 from app.fields import BrokerConfig, CommandLine, Section, TopicPrefix, Url, is_notorious
 from app.inverters import InverterConfig, keeps_to_rules
 from app.inverters.opendtu import OpenDtuConfig
@@ -172,6 +174,15 @@ class HomeAssistantConfig(Section):
     name: str = Field("", max_length=60, description="of the controller there; default: Zero export, and its site")
 
 
+class VenusConfig(Section):
+    """Grid meter and inverters in Venus OS, by its drivers dbus-mqtt-grid and dbus-mqtt-pv."""
+
+    topic: TopicPrefix = Field("zero-export/venus", description="what both drivers read; each part alone below it")
+    interval_s: float = Field(2.0, ge=1, le=5, description="between two messages")
+    grid: bool = Field(True, description="false: the inverters alone, where the GX device has a grid meter of its own")
+    mqtt: BrokerConfig | None = Field(None, description="the broker, where it is not ours: that of the GX device")
+
+
 class ExcursionConfig(Section):
     """Which exports are put on the account of excursions."""
 
@@ -227,11 +238,13 @@ class Config(Section):
     inverters: tuple[InverterConfig, ...] = Field(min_length=1, max_length=20)
     control: ControlConfig = ControlConfig()
     price: PriceConfig | None = None
+    battery: BatteryConfig | None = Field(None, description="a battery that regulates by itself; default: none")
     influxdb: InfluxConfig | None = None
     recorder: RecorderConfig | None = Field(None, description="record ticks; default: not")
     excursions: ExcursionConfig = ExcursionConfig()
     alerts: AlertsConfig | None = Field(None, description="who is told of faults; default: nobody")
     homeassistant: HomeAssistantConfig | None = Field(None, description="be found by it; default: not")
+    venus: VenusConfig | None = Field(None, description="be shown by Venus OS; default: not")
     http: HttpConfig = HttpConfig()
     log: LogConfig = LogConfig()
 
@@ -256,7 +269,7 @@ class Config(Section):
             raise PydanticCustomError("missing", "is missing")
         return [value] if isinstance(value, dict) else value
 
-    @field_validator("recorder", "homeassistant", mode="before")
+    @field_validator("recorder", "homeassistant", "venus", mode="before")
     @classmethod
     def _named_is_wanted(cls, value: Any) -> Any:
         return {} if value is None else value  # `recorder:` and nothing below it
@@ -278,7 +291,14 @@ class Config(Section):
                 )
             if wrong:
                 raise ValueError(f"inverters: {', '.join(wrong)} feeds three phases: remove its phase")
+        if self.publishes_grid and self.venus is not None:
+            refuse_feedback(self.meter, self.venus.topic, self.venus.mqtt or self.mqtt, self.mqtt)
         return self
+
+    @property
+    def publishes_grid(self) -> bool:
+        """Whether our grid power is published as a meter that others may show, and we may read."""
+        return self.venus is not None and self.venus.grid
 
 
 def load(path: Path, environment: dict[str, str]) -> Config:

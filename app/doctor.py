@@ -13,6 +13,7 @@ import aiohttp
 
 from app import inverters
 from app.access import Access
+from app.batterydoctor import battery
 from app.broker import Address, Broker, Message
 from app.brokers import Brokers
 from app.checks import Check, running, until
@@ -26,7 +27,7 @@ from app.telemetry.answers import Answer, Outcome, judge, no_answer
 from app.telemetry.points import Point
 from app.telemetry.spool import waiting
 
-DEVICES = ("meter", "mqtt", "inverter", "price", "telemetry")
+DEVICES = ("meter", "mqtt", "inverter", "battery", "price", "telemetry")
 BROKER_WAIT_S = 6.0
 PRICE_WAIT_S = 12.0
 ANSWER_MAX_B = 4096
@@ -41,6 +42,10 @@ async def examine(
         checks += await meters(config)
     if "mqtt" in devices or "inverter" in devices:
         checks += await _mqtt(config, with_inverters="inverter" in devices)
+    if "battery" in devices and config.battery is not None:
+        checks.append(await battery(config, config.battery))
+    elif list(devices) == ["battery"]:
+        checks.append(Check("battery", "ok", "there is no battery section", "docs/batteries.md says what it can do."))
     if "price" in devices and config.price is not None:
         checks.append(await _price(config, config.price))
     elif list(devices) == ["price"]:

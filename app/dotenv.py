@@ -34,6 +34,14 @@ def read(path: Path) -> dict[str, str]:
     return values
 
 
+def is_plain(path: Path) -> bool:
+    """Whether systemd reads the same out of it: no quotes, no comments behind values, no ``export``."""
+    lines = [line for line in _text(path).splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return not any(sign in line for line in lines for sign in "'\"\\#;") and not any(
+        line.lstrip().startswith("export") or re.search(r"\s=|=\s", line) for line in lines
+    )
+
+
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:

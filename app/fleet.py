@@ -58,6 +58,12 @@ class Fleet:
         known = {state.serial: state for driver in self.drivers for state in driver.states(armed)}
         return tuple(known[serial] for serial in self._ids)
 
+    def power_w(self) -> float | None:
+        """What they give together, by live messages; None unless all are known."""
+        powers = [None if state.power_at_s is None else state.ac.power_w for state in self.states()]
+        known = [max(0.0, power_w) for power_w in powers if power_w is not None]
+        return sum(known) if len(known) == len(powers) else None
+
     def gateways(self) -> tuple[GatewayState, ...]:
         """What is known of every gateway now."""
         found = (driver.gateway() for driver in self.drivers)

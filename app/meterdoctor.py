@@ -79,7 +79,7 @@ async def meters(config: Config) -> list[Check]:
     own = Broker(Address.of(config.mqtt), name)
     async with new_session() as session:
         brokers = Brokers(own, config.mqtt, name)
-        access = Access(session, brokers.at, config.data_dir)
+        access = Access(session, brokers.at, config.data_dir, publishes_grid=config.publishes_grid)
         drivers = [(item.type, build(item, access)) for item in config.meter]
         sun = inverters.build(config.inverters, config.opendtu, access)
         works = [broker.run() for broker in (own, *brokers.others)] + [driver.run() for driver in sun]

@@ -490,6 +490,23 @@ class StepTestReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """What the law regulates to beside a battery.
+
+    ``room_w``: what the battery may take beyond what it takes, and what it gives; None: not known. Limits are raised
+    only to ``short_w`` less than the target allows, and by ``raise_w_per_s``. ``lost``: there are no fresh data.
+    ``swings``: two regulators work against each other.
+    """
+
+    target_w: float
+    room_w: float | None
+    short_w: float = 0.0
+    raise_w_per_s: float | None = None
+    lost: bool = False
+    swings: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The outcome of one step.
 
@@ -499,7 +516,7 @@ class Decision:
     ``error_w`` = grid - target. ``trim_*`` are the PID terms in watts. ``dead_times``: by serial, the seconds that the
     law reckons with. ``step_test``: the one that was asked for, as it stands. ``wills``: those to be armed now.
     ``gate``: None without prices and without an override. ``rules``: for slow inverters, to be given now; ``rulings``:
-    how each of those stands.
+    how each of those stands. ``room``: for the battery, while one is regulated beside.
     """
 
     mode: Mode
@@ -523,6 +540,7 @@ class Decision:
     gate: Gate | None = None
     rules: tuple[RuleCommand, ...] = ()
     rulings: tuple[Ruling, ...] = ()
+    room: Room | None = None
 
 
 @dataclass(frozen=True, slots=True)

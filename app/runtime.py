@@ -22,6 +22,8 @@ from app.api.http import HttpServer
 from app.api.links import toggle_url
 from app.api.mqtt import MqttSurface
 from app.api.status import all_faults, status
+from app.api.venusfeed import VenusFeed
+from app.batteries import BatterySlot
 from app.broker import Address, Broker
 from app.brokers import Brokers
 from app.config import Config
@@ -77,11 +79,18 @@ class System:
         will = (f"{prefix}/status", "offline")
         self._broker = Broker(Address.of(config.mqtt), name, will, heartbeat_topic=heartbeat)
         self._brokers = Brokers(self._broker, config.mqtt, f"{name}-device")
-        access = Access(session, self._brokers.at, config.data_dir)
+        access = Access(
+            session,
+            self._brokers.at,
+            config.data_dir,
+            publishes_grid=config.publishes_grid,
+            own_pv_w=self._own_pv_w,
+        )
         self._meter = MeterSlot([build(item, access) for item in config.meter])
         drivers = inverters.build(config.inverters, config.opendtu, access)
         self._fleet = Fleet(drivers, [item.id for item in config.inverters], config.site, heartbeat)
         self._actuator = Actuator(self._fleet)
+        self._battery = BatterySlot(config.battery, access) if config.battery is not None else None
         self._with_mqtt = config.names_broker or self._brokers.own_used
         self._pricing = Pricing(config, session, self._broker)
         self._ledger_file = Kept(config.data_dir / "ledger.json", KeptLedger, KeptLedger(), "ledger")
@@ -110,6 +119,7 @@ class System:
         self._alerts = Alerts(config.alerts, config.site, self._faults) if config.alerts is not None else None
         self._mqtt = MqttSurface(self._broker, config.mqtt.topic_prefix, self._hub, self._store, self.describe)
         self._discovery = Discovery.of(config, self._broker, self._hub)
+        self._venus = VenusFeed.of(config.venus, self._brokers.at, self._hub) if config.venus is not None else None
         self._http = HttpServer(
             config.http,
             self._hub,
@@ -160,9 +170,13 @@ class System:
         if self._with_mqtt:
             edges |= {"mqtt": self._broker.run, "mqtt surface": self._mqtt.run, "discovery": self._discovery.run}
         edges |= self._pricing.edges()
+        if self._battery is not None:
+            edges["battery"] = self._battery.run
         edges |= {f"mqtt of {broker.address}": broker.run for broker in self._brokers.others}
         if self._recorder is not None:
             edges["recorder"] = self._recorder.run
+        if self._venus is not None:
+            edges["venus"] = self._venus.run
         if self._alerts is not None:
             edges["alerts"] = self._alerts.run
         if not self._config.control.dry_run:
@@ -207,6 +221,8 @@ class System:
         excursion = self._excursions.fault()
         outside = (*(() if excursion is None else (excursion,)), *self._mqtt.faults(), *self._telemetry.faults())
         outside += self._pricing.faults()
+        if self._battery is not None:
+            outside += self._battery.faults(tick.snapshot.now_s, tick.snapshot.utc_s)
         ledger = None if tick.dry_run else self._ledger.observe(tick.snapshot, tick.decision)
         outlook = self._pricing.observe(tick.snapshot, tick.decision)
         stores = self._telemetry.stores()
@@ -227,7 +243,11 @@ class System:
             broker_fault=self._fleet.broker_fault,
             step_test=self._tests.request,
             dead_man=not self._config.control.dry_run,
+            battery=self._battery.state if self._battery is not None else None,
         )
+
+    def _own_pv_w(self) -> float | None:
+        return self._fleet.power_w()
 
     def _note(self, test: StepTestReport | None) -> None:
         """Keep what a step test that ended has measured."""
@@ -322,6 +342,7 @@ def control_settings(config: Config) -> ControlSettings:
         fail_safe_w=control.fail_safe_w,
         max_grid_w=control.max_grid_w,
         export_limit_w=control.export_limit_w,
+        battery=config.battery.rules if config.battery is not None else None,
         price=config.price.rules if config.price is not None else PriceRules(),
     )
 

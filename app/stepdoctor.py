@@ -170,7 +170,7 @@ class Bench:
         name = f"zero-export-{config.site}-steptest"
         own = Broker(Address.of(config.mqtt), name)
         brokers = Brokers(own, config.mqtt, name)
-        access = Access(session, brokers.at, config.data_dir)
+        access = Access(session, brokers.at, config.data_dir, publishes_grid=config.publishes_grid)
         self.meter = MeterSlot([build(item, access) for item in config.meter])
         drivers = inverters.build(config.inverters, config.opendtu, access)
         self.fleet = Fleet(drivers, [item.id for item in config.inverters], config.site)

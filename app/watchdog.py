@@ -8,6 +8,8 @@ import sys
 import threading
 from collections.abc import Callable
 
+from app.notify import Supervisor
+
 STALLED_S = 8.0
 CHECK_S = 1.0
 
@@ -16,14 +18,21 @@ class Watchdog:
     """A thread that wants to hear of a turn of the loop every few seconds.
 
     It counts its own checks and reads no clock: a process that was stopped as a whole, and goes on, is not hanging.
+    The supervisor hears of the turns from the loop itself, so that it misses them even where this thread hangs too.
     """
 
     def __init__(
-        self, *, stalled_s: float = STALLED_S, check_s: float = CHECK_S, end: Callable[[int], None] = os._exit
+        self,
+        *,
+        stalled_s: float = STALLED_S,
+        check_s: float = CHECK_S,
+        end: Callable[[int], None] = os._exit,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self._patience = round(stalled_s / check_s)
         self._check_s = check_s
         self._end = end
+        self._supervisor = supervisor or Supervisor.of()
         self._turns = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -33,10 +42,13 @@ class Watchdog:
         self._turns += 1
         if self._turns == 1:
             self._thread.start()
+            self._supervisor.ready()
+        self._supervisor.alive()
 
     def stop(self) -> None:
         """The loop is going to end, and that is meant."""
         self._stop.set()
+        self._supervisor.stopping()
 
     def _watch(self) -> None:
         seen, missed = self._turns, 0

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import battery
 import control
 import price
 import recording
@@ -60,6 +61,8 @@ def build() -> Json:
         *control.lines(),
         "Price",
         *price.lines(),
+        "Battery",
+        *battery.lines(),
         "Events",
         Line(10, [happened()]),
         "Recording",

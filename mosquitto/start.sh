@@ -59,9 +59,10 @@ head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$run/health"
 user health health "$(cat "$run/health")"
 
 # The controller: limits that end with the inverter's power cycle, and nothing else an inverter obeys. What it shows to
-# Home Assistant, and whether that one has just started (which it says below homeassistant/, whatever the prefix).
+# Home Assistant, and whether that one has just started (which it says below homeassistant/, whatever the prefix). What
+# Venus OS reads.
 allow "$app" "read $solar/#" "readwrite $zeropower/#" \
-  "write $discovery/device/+/config" "read $discovery/status" "read homeassistant/status"
+  "write $discovery/device/+/config" "read $discovery/status" "read homeassistant/status" "write zero-export/venus/#"
 for serial in $serials; do
   printf 'topic write %s/%s/cmd/limit_nonpersistent_absolute\n' "$solar" "$serial" >>"$run/acl"
   if [ "${OPENDTU_ALLOW_POWER:-0}" = 1 ]; then
@@ -79,7 +80,7 @@ done
 # People and Home Assistant: see everything, set what the web page can set.
 allow "$home" "read $zeropower/#" "write $zeropower/set/enabled" "write $zeropower/set/target_point_w" \
   "write $zeropower/set/override" "write $zeropower/price/#" "read $solar/#" \
-  "read $discovery/#" "write $discovery/status" "write homeassistant/status"
+  "read $discovery/#" "write $discovery/status" "write homeassistant/status" "read zero-export/venus/#"
 
 allow health "read \$SYS/broker/uptime"
 

@@ -24,11 +24,14 @@ PURE += [
 PURE += [f"meters/shelly/{name}.py" for name in ("digest", "parse", "uptime")]
 PURE += ["prices/board.py", "jsonpath.py", "ledger.py", "potential.py"]
 PURE += ["telemetry/segment.py", "telemetry/answers.py", "telemetry/troubles.py"]
+PURE += ["simulator/battery.py"]
 PURE += ["counter.py", "energy.py", "localtime.py", "telemetry/tables.py", "telemetry/csvfile.py"]
 PURE += ["meters/obis.py", "meters/sml.py"]
 PURE += ["meters/homewizard_data.py", "meters/speedwire.py", "discover/paste.py"]
 PURE += ["enphase/about.py", "enphase/token.py", "meters/enphase_stream.py"]
 PURE += [f"inverters/enphase/{name}.py" for name in ("dpel", "profiles", "production", "quirks", "health")]
+PURE += ["api/venus.py", "feedback.py", "meters/victron_services.py"]
+PURE += ["alphaess/data.py", "alphaess/refusals.py", "batteries/values.py"]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},

@@ -60,6 +60,7 @@ class TestRedactor:
             "bearer",
             "header",
             "amber",
+            "alpha",
             "influx",
             "http",
             "look",

@@ -15,6 +15,7 @@ from app.api.status import all_faults
 from app.api.values import age_s, number
 from app.model import (
     Account,
+    BatteryState,
     Excursions,
     Fault,
     Gate,
@@ -104,6 +105,8 @@ def _samples(
             yield from _panel(state.serial, panel)
     for gateway in tick.snapshot.gateways:
         yield from _gateway(gateway)
+    if tick.snapshot.battery is not None:
+        yield from _battery(tick.snapshot.battery, now_s)
     if tick.snapshot.price is not None:
         yield from _price(tick.snapshot.price)
     if tick.decision.gate is not None:
@@ -208,6 +211,13 @@ def _gateway(state: GatewayState) -> Iterator[Sample]:
     yield "gateway_rssi_dbm", labels, state.rssi_dbm
     yield "gateway_temperature_celsius", labels, state.temperature_c
     yield "gateway_heap_free_bytes", labels, state.heap_free_b
+
+
+def _battery(state: BatteryState, now_s: float) -> Iterator[Sample]:
+    labels = {"name": state.name}
+    yield "battery_age_seconds", labels, age_s(state.at_s, now_s)
+    yield "battery_charge_ratio", labels, _times(state.soc_pct, 0.01)
+    yield "battery_power_watts", labels, state.power_w
 
 
 def _price(price: PriceState) -> Iterator[Sample]:

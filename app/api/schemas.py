@@ -43,6 +43,7 @@ def schemas() -> dict[str, Json]:
         "RuleState": _rule_state(),
         "Panel": _panel(),
         "Gateway": _gateway(),
+        "Battery": _battery(),
         **price_schemas(),
         "StepTests": record(step_test=maybe("StepTest")),
         "StepTest": _step_test(),
@@ -100,6 +101,7 @@ def _status() -> Json:
         meter=maybe("Meter"),
         inverters=many(ref("Inverter")),
         gateways=many(ref("Gateway")),
+        battery=maybe("Battery"),
         price=maybe("Price"),
         gate=maybe("Gate"),
         override=maybe("Override"),
@@ -211,6 +213,19 @@ def _gateway() -> Json:
         temperature_c=number("°C"),
         heap_free_b=number("bytes"),
         fault=optional("string"),
+    )
+
+
+def _battery() -> Json:
+    return record(
+        name=TEXT,
+        soc_pct=number("state of charge"),
+        power_w=number("W, positive while it charges"),
+        age_s=number("of charge and power"),
+        interval_s=number("expected time between two reports"),
+        capacity_wh=number("what it holds, where that is configured"),
+        max_charge_w=number("the most that it takes, where that is configured"),
+        fault=optional("string", "why there is nothing newer"),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from app.api import prices
 from app.api.values import age_s, iso, number, on_off
 from app.model import (
+    BatteryState,
     Decision,
     Excursion,
     Excursions,
@@ -56,6 +57,7 @@ def status(
         if snapshot
         else [],
         "gateways": [_gateway(state, now_s) for state in snapshot.gateways] if snapshot else [],
+        "battery": _battery(snapshot.battery, now_s) if snapshot and snapshot.battery else None,
         "price": prices.price(snapshot.price) if snapshot and snapshot.price else None,
         "gate": prices.gate(decision.gate) if decision.gate else None,
         "override": prices.override(settings),
@@ -207,6 +209,19 @@ def _gateway(state: GatewayState, now_s: float) -> dict[str, Any]:
         "rssi_dbm": number(state.rssi_dbm),
         "temperature_c": number(state.temperature_c),
         "heap_free_b": number(state.heap_free_b),
+        "fault": state.fault,
+    }
+
+
+def _battery(state: BatteryState, now_s: float) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "soc_pct": number(state.soc_pct),
+        "power_w": number(state.power_w),
+        "age_s": age_s(state.at_s, now_s),
+        "interval_s": number(state.interval_s),
+        "capacity_wh": number(state.capacity_wh),
+        "max_charge_w": number(state.max_charge_w),
         "fault": state.fault,
     }
 

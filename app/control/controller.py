@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.control.allocate import Limits, Unit
+from app.control.battery import BatteryRoom, lost_data
 from app.control.commissioning import Commissioning
 from app.control.deadtime import DeadTime
 from app.control.delivery import Delivery
@@ -23,7 +24,7 @@ from app.control.rules import Rules
 from app.control.safety import Freshness, Ladder, Trust, wrong_sign
 from app.control.settings import ControlSettings
 from app.control.standby import Standby, is_off
-from app.model import Command, Decision, InverterState, Mode, Progress, Reading, Snapshot, Switch
+from app.model import Command, Decision, InverterState, Mode, Progress, Reading, Room, Snapshot, Switch
 
 FOLLOW_UP_S = 4.0  # the first reading after a step shows part of it: so long a second command may follow the first
 
@@ -48,6 +49,7 @@ class Controller:
         self._gate = PriceGate(settings.price)
         self._standby = Standby()
         self._rules = Rules()
+        self._battery = BatteryRoom(settings.battery) if settings.battery is not None else None
         self._was_failed = False
 
     def step(self, snapshot: Snapshot) -> Decision:
@@ -180,18 +182,31 @@ class Controller:
         self, snapshot: Snapshot, fresh: Freshness, units: list[Unit], resend: Limits, goal: Goal, reading: Reading
     ) -> Decision:
         target_w = 0.0 if goal.target_w is None else goal.target_w
+        room = self._room(snapshot, reading, units, target_w)
+        if room is not None and room.lost and self._settings.battery is not None and self._settings.battery.strict:
+            return replace(self._fail_safe(snapshot, lost_data(snapshot), units, resend, goal), room=room)
+        target_w = target_w if room is None else room.target_w
         wait = self._still_starting(snapshot, units)
         test = None if wait else self._commissioning.step(snapshot, goal)
         if test is not None:
             self._regulator.forget(snapshot.now_s)
             return self._report(snapshot, fresh, goal.mode, test.reason, test.commands, goal.target_w)
-        result = self._regulator.step(snapshot.now_s, reading, target_w, units, resend, wait=wait)
+        result = self._regulator.step(snapshot.now_s, reading, target_w, units, resend, wait=wait, room=room)
         mode, reason = (Mode.STARTING, "waiting for the inverters' first reports") if wait else (goal.mode, goal.reason)
         if result.commands:
             reason = result.commands[0].reason
         elif not wait:
             reason = self._situation(reading.power_w - target_w, units) or reason
-        return self._report(snapshot, fresh, mode, reason, result.commands, goal.target_w, result)
+        decision = self._report(snapshot, fresh, mode, reason, result.commands, goal.target_w, result)
+        return replace(decision, room=room)
+
+    def _room(self, snapshot: Snapshot, reading: Reading, units: Sequence[Unit], target_w: float) -> Room | None:
+        """What the law regulates to beside a battery; None without one."""
+        load_w = self._observer.load_w()
+        if self._battery is None or snapshot.battery is None or load_w is None:
+            return None
+        limit_w = sum(unit.ceiling_w for unit in units)
+        return self._battery.step(snapshot.now_s, snapshot.battery, reading, load_w, limit_w, target_w)
 
     def _situation(self, error_w: float, units: Sequence[Unit]) -> str | None:
         """Why nothing is commanded although the grid power is off its target; None where it is not."""

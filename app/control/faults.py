@@ -47,6 +47,7 @@ class FaultBook:
             *(f for s in snapshot.inverters for f in _inverter(s, snapshot, delivery, observer)),
             *(f for s in snapshot.inverters if s.regulated for f in _command_path(s, snapshot, decision)),
             *_rules(snapshot, decision),
+            *_battery(decision),
             *_minimum(snapshot, decision),
             *_price(snapshot.price, decision.gate, self._on_unknown),
         ]
@@ -230,6 +231,15 @@ def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
             if decision.grid_w < 0.0
             else f"The grid power stays below the target although {why}: something else feeds in.",
             "Look for an inverter that is disabled here or cannot be reached, a battery, or a meter of the wrong sign.",
+        )
+
+
+def _battery(decision: Decision) -> Iterator[Fault]:
+    if decision.room is not None and decision.room.swings:
+        yield Fault(
+            "two_regulators",
+            "The battery's regulator and this one swing against each other; this one has slowed itself down.",
+            "If it comes back, let the battery report more often, or leave it less room (battery.auto_charge_max_w).",
         )
 
 

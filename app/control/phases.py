@@ -15,7 +15,7 @@ from app.control.observer import Observer
 from app.control.pid import Terms
 from app.control.regulate import Ceiling, Regulation, Regulator
 from app.control.settings import ControlSettings
-from app.model import Command, Reading
+from app.model import Command, Reading, Room
 
 PHASES = (1, 2, 3)
 LEAST_STEP_W = 40.0
@@ -47,7 +47,15 @@ class PhaseRegulators:
             regulator.forget(now_s, failed=failed)
 
     def step(
-        self, now_s: float, reading: Reading, target_w: float, units: list[Unit], resend: Limits, *, wait: bool
+        self,
+        now_s: float,
+        reading: Reading,
+        target_w: float,
+        units: list[Unit],
+        resend: Limits,
+        *,
+        wait: bool,
+        room: Room | None = None,
     ) -> Regulation:
         """Work in one reading; each phase aims at a third of the target."""
         three = {unit.serial: unit for unit in units if unit.phase is None}
@@ -66,7 +74,7 @@ class PhaseRegulators:
             here = [_on_phase(unit, taken[unit.radio], first) for unit in units if unit.phase in (None, phase)]
             own = {unit.serial: limit_w for unit in here if (limit_w := again.get(unit.serial)) is not None}
             result = self._regulators[phase].step(
-                now_s, replace(reading, power_w=power_w), target_w / 3.0, here, own, wait=wait
+                now_s, replace(reading, power_w=power_w), target_w / 3.0, here, own, wait=wait, room=room
             )
             self._rooms_w[phase] = result.ceiling.watts - sum(unit.reach_w for unit in here)
             results.append(result)

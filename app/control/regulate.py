@@ -16,7 +16,7 @@ from app.control.inverter import RAMP_UP_PER_S
 from app.control.observer import Observer
 from app.control.pid import Terms, Trim
 from app.control.settings import ControlSettings
-from app.model import Command, Reading
+from app.model import Command, Reading, Room
 
 POLL_INTERVAL_S = 5.0  # OpenDTU hears one inverter every so often, in turn
 RECOVERY_W_PER_S = 100.0  # how fast the site may rise after a fail-safe
@@ -55,6 +55,7 @@ class Regulator:
         self._failed_at_s: float | None = None
         self._delay_s = 1.0
         self._plan_w = 0.0
+        self._room: Room | None = None
         self._raised_s = float("-inf")
         self._commanded_s = float("-inf")
 
@@ -67,9 +68,18 @@ class Regulator:
             self._trim.reset()
 
     def step(
-        self, now_s: float, reading: Reading, target_w: float, units: list[Unit], resend: Limits, *, wait: bool
+        self,
+        now_s: float,
+        reading: Reading,
+        target_w: float,
+        units: list[Unit],
+        resend: Limits,
+        *,
+        wait: bool,
+        room: Room | None = None,
     ) -> Regulation:
-        """Work in one reading. ``wait``: take it in, and command nothing yet."""
+        """Work in one reading. ``wait``: take it in, and command nothing yet. ``room``: of a battery."""
+        self._room = room
         error_w = reading.power_w - target_w
         terms = self._correct(error_w, reading.at_s, units)
         self._delay_s = max((self._observer[u.serial].dead_time.likely_s for u in units), default=1.0)
@@ -129,10 +139,12 @@ class Regulator:
 
     def _raise_to_w(self, now_s: float, units: Sequence[Unit]) -> float:
         """The ceiling that raises may go up to: the last one, and no faster than allowed."""
-        safe_w = self._ceilings[-1].watts
+        safe_w = self._ceilings[-1].watts - (self._room.short_w if self._room is not None else 0.0)
         rates = [self._settings.max_raise_w_per_s] if self._settings.max_raise_w_per_s else []
         if self._failed_at_s is not None and now_s - self._failed_at_s < RECOVERY_S:
             rates.append(RECOVERY_W_PER_S)
+        if self._room is not None and self._room.raise_w_per_s is not None:
+            rates.append(self._room.raise_w_per_s)
         if not rates:
             return safe_w
         pause_s = min(now_s - self._raised_s, self._settings.min_command_interval_s)

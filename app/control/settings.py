@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from app.control.battery_rules import BatteryRules
 from app.control.gate import PriceRules
 
 EXPORT_WEIGHTS = {"balanced": 2.2, "strict": 8.0, "self_use": 1.0}  # what exporting costs, missing the sun being 1
@@ -32,6 +33,7 @@ class ControlSettings:
     fail_safe_w: float | None = None
     max_grid_w: float = 70_000.0
     export_limit_w: float | None = None
+    battery: BatteryRules | None = None
     price: PriceRules = field(default_factory=PriceRules)
     start_grace_s: float = 3.0  # how long to wait for live inverter data before a first, safe command
     good_readings_to_recover: int = 3

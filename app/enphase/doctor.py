@@ -30,14 +30,17 @@ async def examine_gateway(gateway: Gateway, name: str = "inverter") -> list[Chec
             else "Firmware before 7 knows no tokens: give username and password."
         )
         return [Check(name, "fail", detail, step, values)]
-    return [Check(name, "ok", detail, values=values), await _login(gateway, name)]
+    return [Check(name, "ok", detail, values=values), await _login(gateway, name, about.serial)]
 
 
-async def _login(gateway: Gateway, name: str) -> Check:
+async def _login(gateway: Gateway, name: str, serial: str) -> Check:
     try:
         await gateway.get_text("/ivp/meters")
     except DeviceAuthError as error:
-        return Check(name, "fail", str(error), "docs/enphase.md says which login it takes, and where it comes from.")
+        step = "docs/enphase.md says which login it takes, and where it comes from."
+        if gateway.made_for not in (None, serial):
+            step = f"The token is made for the gateway {gateway.made_for}, and this is {serial}: make one for this."
+        return Check(name, "fail", str(error), step)
     except DeviceDataError:
         pass  # it has no meters, and has let us in
     except DeviceError as error:

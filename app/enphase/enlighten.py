@@ -28,15 +28,15 @@ async def fetch_token(session: aiohttp.ClientSession, login: EnphaseLogin, seria
     token = await _owners(session, login, serial)
     if login.enlighten_role == "owner" or _role(token) == "installer":
         return token
+    why = "its page gives an owner's as well"
     try:
         other = await portal_token(session, login, serial)
+        if _role(other) == "installer":
+            return other
     except DeviceError as error:
-        log.warning(
-            "the account was given an owner's token only, and no installer's: %s",
-            Redactor(secrets_of(login))(str(error)),
-        )
-        return token
-    return other if _role(other) == "installer" else token
+        why = Redactor(secrets_of(login))(str(error))
+    log.warning("the Enlighten account was given an owner's token for %s, and no installer's: %s", serial, why)
+    return token
 
 
 async def _owners(session: aiohttp.ClientSession, login: EnphaseLogin, serial: str) -> str:

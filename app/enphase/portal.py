@@ -7,67 +7,61 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from html.parser import HTMLParser
+from html import unescape
+from itertools import islice
+from typing import Any
 
 import aiohttp
 
 from app.documents import refusal
 from app.enphase.config import EnphaseLogin
-from app.enphase.token import claims_of, is_token
+from app.enphase.token import MAX_LENGTH, claims_of, is_token
 from app.model import DeviceDataError
 from app.outbound import ask, place
 
 TIMEOUT_S = 10.0
-MAX_BYTES = 524_288
+MAX_BYTES = 262_144
 MAX_COOKIES, MAX_OPTIONS = 20, 2000
 _COOKIE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{0,4096}")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_INPUT = re.compile(r"<input\b([^<>]{1,1000})>", re.IGNORECASE)
+_TEXT_AREA = re.compile(rf"<textarea\b[^<>]{{0,500}}>([^<>]{{1,{2 * MAX_LENGTH}}})", re.IGNORECASE)
+_OPTION = re.compile(r"<option\b([^<>]{0,500})>([^<>]{0,200})", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""(?<![\w-])([\w-]{1,40})\s?=\s?(?:"([^"]*)"|'([^']*)')""")
 
 
-class Page(HTMLParser):
-    """What is needed of a page: the mark that it wants back, the token, and the sites to choose from."""
+class Page:
+    """What is needed of a page: the mark that it wants back, the token, and the sites to choose from.
+
+    It is searched and not parsed: Python's parser of HTML can be kept busy for minutes by a page that is made for that.
+    """
 
     def __init__(self, text: str) -> None:
-        super().__init__()
-        self.csrf = ""
-        self.texts: list[str] = []  # of text areas
-        self.options: list[list[str]] = []  # value, then whatever else an option holds
-        self._into: list[str] | None = None
-        self.feed(text)
-        self.close()
+        self._text = text
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take in a tag."""
-        values = {name: value or "" for name, value in attrs}
-        self._into = None
-        if tag == "input" and values.get("name") == "_csrf":
-            self.csrf = values.get("value", "")[:4096]
-        elif tag == "textarea":
-            self.texts.append("")
-            self._into = self.texts
-        elif tag == "option" and len(self.options) < MAX_OPTIONS:
-            self.options.append([values.pop("value", ""), *values.values(), ""])
-            self._into = self.options[-1]
-
-    def handle_data(self, data: str) -> None:
-        """Take in what stands between tags."""
-        if self._into is not None:
-            self._into[-1] += data
-
-    def handle_endtag(self, _tag: str) -> None:
-        """Nothing that follows belongs to it."""
-        self._into = None
+    @property
+    def csrf(self) -> str:
+        """The mark; empty where there is none."""
+        inputs = (_attributes(tag[1]) for tag in _INPUT.finditer(self._text))
+        return next((values.get("value", "") for values in inputs if values.get("name") == "_csrf"), "")
 
     @property
     def token(self) -> str | None:
         """The token that it shows."""
-        shown = (text.strip() for text in self.texts)
+        shown = (area[1].strip() for area in _TEXT_AREA.finditer(self._text))
         return next((text for text in shown if is_token(text) and claims_of(text) is not None), None)
 
     def site_of(self, serial: str) -> str | None:
         """The site that a gateway belongs to, as its form wants it."""
-        found = next((option for option in self.options if any(serial in part for part in option)), None)
-        return None if found is None else (found[0] or found[-1].strip())[:200] or None
+        for option in islice(_OPTION.finditer(self._text), MAX_OPTIONS):
+            values, shown = _attributes(option[1]), unescape(option[2]).strip()
+            if any(serial in part for part in (shown, *values.values())):
+                return values.get("value") or shown or None
+        return None
+
+
+def _attributes(text: str) -> dict[str, str]:
+    return {one[1].lower(): unescape(one[2] or one[3] or "") for one in _ATTRIBUTE.finditer(text)}
 
 
 class _Visit:
@@ -82,7 +76,7 @@ class _Visit:
         """GET it, or POST a form to it. Raises `DeviceError`."""
         url = f"{self._base}{path}"
         headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}
-        request = {} if form is None else {"method": "POST", "data": {**form, "_csrf": self._csrf}}
+        request: dict[str, Any] = {} if form is None else {"method": "POST", "data": {**form, "_csrf": self._csrf}}
         answer = await ask(
             self._session, url, TIMEOUT_S, headers=headers, max_bytes=MAX_BYTES, any_status=True, **request
         )

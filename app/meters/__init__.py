@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from app.access import Access
+from app.meters.alphaess import AlphaEssMeterConfig
 from app.meters.base import Emit, Meter, MeterSection
 from app.meters.correct import Corrected, Correction
 from app.meters.dsmr import DsmrConfig
@@ -34,7 +35,8 @@ MeterConfig = Annotated[
     | EnphaseConfig
     | VictronConfig
     | ModbusConfig
-    | DsmrConfig,
+    | DsmrConfig
+    | AlphaEssMeterConfig,
     Field(discriminator="type"),
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from pydantic import Field, field_validator
 
@@ -17,6 +17,7 @@ from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnava
 MAX_POWER_W = 100_000.0  # beyond any house connection: a unit mix-up or a corrupt value
 AFTER_REFUSAL_S = 60.0  # devices lock out clients that keep trying
 Emit = Callable[[Reading | DeviceError], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,11 @@ class Meter(Protocol):
 
 
 async def poll(
-    read: Callable[[], Awaitable[Reading | None]], interval_s: float, emit: Emit, *, longest_s: float = 0.0
+    read: Callable[[], Awaitable[T | None]],
+    interval_s: float,
+    emit: Callable[[T | DeviceError], None],
+    *,
+    longest_s: float = 0.0,
 ) -> None:
     """Call ``read`` every ``interval_s``, never overlapping, and emit what it returns or raises; None: nothing new.
 

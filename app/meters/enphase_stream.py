@@ -15,6 +15,7 @@ from app.model import DeviceDataError, Phase, Reading
 
 SHORT_S = 0.3  # between two events of a block; live ones are a second apart
 BLOCK = 3  # so many short ones in a row are no hiccup of the network
+STEADY = 3  # so many that are not, before anything is believed
 REPEATED_S = 10.0  # the same event again and again, until it is told
 NAMES = ("ph-a", "ph-b", "ph-c")
 
@@ -24,19 +25,22 @@ class Pulse:
 
     def __init__(self) -> None:
         self._at_s: float | None = None
-        self._short = 0
+        self._short = self._steady = 0
         self._data, self._changed_s = "", 0.0
 
     def is_new(self, data: str, now_s: float) -> bool:
         """Whether an event that came now has new values. Raises `DeviceDataError` where the stream is not live."""
-        if self._at_s is not None:
-            self._short = self._short + 1 if now_s - self._at_s < SHORT_S else 0
+        if self._at_s is not None and now_s - self._at_s < SHORT_S:
+            self._short += 1
+            self._steady = self._steady if self._steady >= STEADY else 0
+        elif self._at_s is not None:
+            self._short, self._steady = 0, self._steady + 1
         self._at_s = now_s
         if self._short >= BLOCK:
             raise DeviceDataError("/stream/meter comes in blocks, so its values are old: newer firmware does not do so")
         if data != self._data:
             self._data, self._changed_s = data, now_s
-            return True
+            return self._steady >= STEADY
         if now_s - self._changed_s > REPEATED_S:
             raise DeviceDataError(
                 f"/stream/meter has repeated the same values for {now_s - self._changed_s:.0f} s: they are old ones"

@@ -125,17 +125,18 @@ class MqttMeter:
 
 def parse(payload: bytes, config: MqttMeterConfig) -> Extracted:
     """The power that a message tells. Raises `DeviceDataError`."""
-    if not payload.strip():
-        raise DeviceDataError("an empty message: the value was withdrawn")
-    if len(payload) > MAX_BODY_BYTES:
-        raise DeviceDataError(f"a message of {len(payload)} bytes is not read")
-    document = _document(payload)
+    document = content(payload)
     if config.path is None and config.import_path is None and not config.phase_paths:
         return Extracted(quantity(document, "the message", config.unit))
     return extract(document, config)
 
 
-def _document(payload: bytes) -> Any:
+def content(payload: bytes) -> Any:
+    """The JSON of a message, or its text where it is none. Raises `DeviceDataError` where it is not to be read."""
+    if not payload.strip():
+        raise DeviceDataError("an empty message: the value was withdrawn")
+    if len(payload) > MAX_BODY_BYTES:
+        raise DeviceDataError(f"a message of {len(payload)} bytes is not read")
     try:
         return json.loads(payload)
     except (ValueError, RecursionError):

@@ -86,12 +86,15 @@ class Grid:
         told = [self._told[name][0] for name in self.names if name in self._told]
         return AWAY if told and told.count(None) == len(told) else None
 
+    def since(self, length_s: float, now_s: float) -> bool:
+        """Whether the first phase was told so long ago."""
+        return self._since_s is not None and now_s - self._since_s > length_s
+
     def _known(self, now_s: float) -> bool:
         """Whether it is known which phases there are."""
         if self._given:
             return all(name in self._told for name in self.names)
-        learnt = self._since_s is not None and now_s - self._since_s > LEARN_S
-        return bool(self._told) and (self._complete or learnt)
+        return bool(self._told) and (self._complete or self.since(LEARN_S, now_s))
 
     @property
     def _complete(self) -> bool:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from app.simulator.battery import Battery
 from app.simulator.dtu import Dtu
 from app.simulator.inverter import Inverter
 from app.simulator.load import Load, Phases
 from app.simulator.meter import Meter
-from app.simulator.parameters import DtuConfig, InverterConfig, LoadConfig, MeterConfig, SunConfig
+from app.simulator.parameters import BatteryConfig, DtuConfig, InverterConfig, LoadConfig, MeterConfig, SunConfig
 from app.simulator.sun import Sun
 
 MAX_CATCH_UP_S = 30.0  # after a longer pause of the process the missing time is skipped
@@ -28,6 +29,7 @@ class HouseConfig:
     meter: MeterConfig = field(default_factory=MeterConfig)
     dtu: DtuConfig = field(default_factory=DtuConfig)
     inverters: tuple[InverterConfig, ...] = (InverterConfig(),)
+    battery: BatteryConfig | None = None
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class House:
         self.load = Load(config.load, f"{config.seed}/load")
         self.sun = Sun(config.sun, f"{config.seed}/sun")
         self.inverters = tuple(Inverter(one, f"{config.seed}/{one.serial}") for one in config.inverters)
+        self.battery = Battery(config.battery) if config.battery is not None else None
         self.irradiance = self.sun.irradiance
         self.load_w: Phases = self.load.step(0.0)
         for inverter in self.inverters:
@@ -100,7 +103,12 @@ class House:
     @property
     def grid_w(self) -> float:
         """True grid power now; import is positive."""
-        return sum(self.load_w) - self.pv_w
+        return sum(self.load_w) - self.pv_w + self.battery_w
+
+    @property
+    def battery_w(self) -> float:
+        """What a battery takes; negative: what it gives."""
+        return self.battery.power_w if self.battery is not None else 0.0
 
     def inverter(self, serial: str) -> Inverter:
         """The inverter of this serial number."""
@@ -119,8 +127,10 @@ class House:
         for inverter in self.inverters:
             inverter.step(now_s, dt_s, sun)
         pv_w = self.pv_w
+        if self.battery is not None:
+            self.battery.step(now_s, dt_s, sum(self.load_w) - pv_w)
         self.meter.step(now_s, dt_s, self._phases(), pv_w)
-        self.energy.add(dt_s, sum(self.load_w), pv_w, self.available_w)
+        self.energy.add(dt_s, sum(self.load_w) + self.battery_w, pv_w, self.available_w)
 
     def run(self, seconds: float) -> None:
         """Live through ``seconds``, rounded to whole steps."""
@@ -139,7 +149,7 @@ class House:
             self.step()
 
     def _phases(self) -> list[float]:
-        phases = list(self.load_w)
+        phases = [watts + self.battery_w / 3.0 for watts in self.load_w]
         for inverter in self.inverters:
             phase = inverter.config.phase
             if phase is not None:

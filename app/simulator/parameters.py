@@ -173,6 +173,27 @@ class MeterConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BatteryConfig:
+    """A battery that holds the grid power at ``target_w`` by itself, ``delay_s`` later (0.5 to 3 s: users).
+
+    From ``taper_pct`` below full on it takes less and less: data sheets show 5 to 10 %. It tells what it does every
+    ``report_s``, and that is seen ``report_lag_s`` later: 2 s over MQTT; through AlphaESS's cloud 15 s and about 10 s.
+    """
+
+    capacity_wh: float = 5000.0
+    charge_w: float = 2500.0
+    discharge_w: float = 2500.0
+    soc_pct: float = 40.0
+    reserve_pct: float = 10.0
+    taper_pct: float = 5.0
+    delay_s: float = 1.0
+    ramp_w_per_s: float = 2500.0
+    target_w: float = 0.0
+    report_s: float = 2.0
+    report_lag_s: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
 class InverterConfig:
     """One inverter. Shares are of rated power. ``phase`` counts from 0; None: it feeds all three alike.
 

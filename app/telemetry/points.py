@@ -301,6 +301,10 @@ LEDGER = tuple(
     for span, words in (("today", "today"), ("month", "this month"), ("total", "since counting began"))
     for field in ACCOUNT
 )
+BATTERY = (
+    _field("soc_pct", "%", "state of charge"),
+    _field("power_w", "W", "power; positive while it charges, negative while it discharges"),
+)
 STORE = (
     _field("written", "", "points kept for good since the start"),
     _field("pending", "", "points that wait"),
@@ -350,6 +354,7 @@ SCHEMA = (
     ),
     Measurement("panel", "Each DC input: one point per answer of the inverter.", ("serial", "channel"), PANEL),
     Measurement("dtu", "The gateway to the inverters (OpenDTU): one point per status of it.", ("name",), DTU),
+    Measurement("battery", "The battery: one point per report of it.", ("name",), BATTERY),
     Measurement("control", "What the controller decided, about once a second.", (), CONTROL),
     Measurement("price", "The price of now and what is made of it: one point per change, and one a minute.", (), PRICE),
     Measurement(

@@ -58,7 +58,7 @@ class Projector:
     def points(self, tick: Tick) -> list[Point]:
         """What this tick adds."""
         found = [*self._grid(tick), *self._control(tick), *self._price(tick), *self._ledger(tick), *self._events(tick)]
-        found += self._stores(tick)
+        found += [*self._stores(tick), *self._battery(tick)]
         for inverter in tick.snapshot.inverters:
             found += self._inverter(inverter, tick)
         for gateway in tick.snapshot.gateways:
@@ -135,6 +135,13 @@ class Projector:
             for store in tick.stores
             for point in self._point("store", points.STORE, store, utc_s, {"name": store.name})
         ]
+
+    def _battery(self, tick: Tick) -> list[Point]:
+        battery, now_s = tick.snapshot.battery, tick.snapshot.now_s
+        if battery is None or battery.at_s is None or not self._memory.due(("battery",), battery.at_s, now_s):
+            return []
+        sampled_s = tick.snapshot.utc_s - max(0.0, now_s - battery.at_s)
+        return self._point("battery", points.BATTERY, battery, sampled_s, {"name": battery.name})
 
     def _inverter(self, state: InverterState, tick: Tick) -> list[Point]:
         """What the inverter measured, when it answered; and limits and state, when they changed."""

@@ -18,7 +18,7 @@ from app.telemetry.points import ACCOUNT as ACCOUNT_FIELDS
 from app.telemetry.points import RAW, TEXT
 
 from .conftest import House
-from .ticks import ACCOUNT, GATE, LEDGER, METER_FAULT, UTC_S, make_inverter, make_tick
+from .ticks import ACCOUNT, BATTERY, GATE, LEDGER, METER_FAULT, UTC_S, make_inverter, make_tick
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 VALUE = r"-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
@@ -71,6 +71,14 @@ def test_a_regulating_house() -> None:
     assert found['zero_export_panel_power_watts{channel="2",serial="116180400001"}'] == 309.8
     assert found["zero_export_price_export_cents_per_kwh"] == -1.5
     assert found['zero_export_info{site="home",version="1.2.3"}'] == 1
+
+
+def test_a_battery() -> None:
+    found = exposed(make_tick(battery=BATTERY))
+    assert found['zero_export_battery_charge_ratio{name="Cellar"}'] == 0.615
+    assert found['zero_export_battery_power_watts{name="Cellar"}'] == -420.0
+    assert found['zero_export_battery_age_seconds{name="Cellar"}'] == 2.5
+    assert "zero_export_battery" not in "".join(exposed(make_tick()))
 
 
 def test_what_is_unknown_has_no_sample() -> None:
@@ -192,6 +200,7 @@ def test_every_metric_can_appear() -> None:
         gate=GATE,
         ledger=LEDGER,
         stores=(StoreState("influxdb", spool_b=1, spool_max_b=2),),
+        battery=BATTERY,
     )
     shown = {series.partition("{")[0] for series in exposed(full, None, opendtu=1)}
     assert shown == {PREFIX + family.name for family in FAMILIES}  # no *_created, which is no state of ours

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from app.model import Ac, MeterState, Mode, PriceState, Settings
 
 from .conftest import Build, House, Visit
-from .ticks import ACCOUNT, METER_FAULT, UTC_S, make_inverter, make_tick
+from .ticks import ACCOUNT, BATTERY, METER_FAULT, UTC_S, make_inverter, make_tick
 
 pytestmark = pytest.mark.e2e
 
@@ -67,6 +67,21 @@ async def test_what_is_unknown_is_a_dash(house: House, visit: Visit) -> None:
     assert "Not heard yet" in card
     assert "No limit sent yet" in card
     assert not re.search(r"\b0\b", card)
+
+
+async def test_a_battery_has_a_card_of_its_own(house: House, visit: Visit) -> None:
+    page = await visit(house.url)
+    await expect(page.locator("#live-text")).to_have_text("Live")
+    card = page.locator("#battery-card")
+    await expect(card).to_be_hidden()
+    house.hub.publish(make_tick(battery=BATTERY))
+    await expect(card).to_be_visible()
+    assert await text(page, "#battery-charge") in ("61 %", "62 %")
+    assert (await text(page, "#battery-way"), await text(page, "#battery-power")) == ("Discharging", "420 W")
+    house.hub.publish(make_tick(battery=replace(BATTERY, power_w=None, soc_pct=None, at_s=None, fault="<b>silent</b>")))
+    await expect(page.locator("#battery-power")).to_have_text("–")
+    assert [await text(page, f"#battery-{name}") for name in ("charge", "age", "way")] == ["–", "–", "Power"]
+    assert await text(page, "#battery-text") == "Cellar · <b>silent</b>"
 
 
 async def test_the_switch_pauses_and_resumes(house: House, visit: Visit) -> None:

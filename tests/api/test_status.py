@@ -14,7 +14,7 @@ from app.api.status import status
 from app.api.values import iso
 from app.model import Ac, Fault, MeterState, Mode, Override, PriceState, Settings
 
-from .ticks import ACCOUNT, GATE, LEDGER, METER_FAULT, UTC_S, make_inverter, make_tick
+from .ticks import ACCOUNT, BATTERY, GATE, LEDGER, METER_FAULT, UTC_S, make_inverter, make_tick
 
 show = partial(status, version="1.2.3", site="home")
 
@@ -41,6 +41,13 @@ def test_before_the_first_tick_nothing_is_known_and_nothing_is_zero() -> None:
     assert (shown["enabled"], shown["mode"]) == ("off", "starting")
     assert shown["grid_w"] is shown["pv_w"] is shown["limit_w"] is shown["meter"] is shown["time_utc"] is None
     assert shown["inverters"] == shown["faults"] == []
+
+
+def test_a_battery_is_shown_with_its_age_and_what_is_wrong_with_it() -> None:
+    shown = show(make_tick(battery=replace(BATTERY, fault="it is silent")), Settings(), now_s=100.5)["battery"]
+    assert (shown["name"], shown["soc_pct"], shown["power_w"], shown["age_s"]) == ("Cellar", 61.5, -420.0, 2.5)
+    assert (shown["capacity_wh"], shown["max_charge_w"], shown["fault"]) == (10_000.0, 3000.0, "it is silent")
+    assert show(make_tick(), Settings(), now_s=100.5)["battery"] is None
 
 
 def test_unknown_stays_null() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from app.model import (
     Ac,
     Account,
+    BatteryState,
     Decision,
     Excursion,
     Excursions,
@@ -81,6 +82,7 @@ def make_tick(
     outlook: Outlook | None = None,
     ledger: Ledger | None = None,
     stores: tuple[StoreState, ...] = (),
+    battery: BatteryState | None = None,
     **decision: Any,
 ) -> Tick:
     inverters = (make_inverter(),) if inverters is None else inverters
@@ -100,7 +102,7 @@ def make_tick(
         "setpoint_w": 627.0,
         "target_w": 15.0,
     }
-    snapshot = Snapshot(now_s, utc_s, meter, inverters, settings or Settings(), price, gateways)
+    snapshot = Snapshot(now_s, utc_s, meter, inverters, settings or Settings(), price, gateways, battery=battery)
     decided = Decision(**(values | decision))
     told = {"excursions": excursions, "outside": outside, "outlook": outlook, "ledger": ledger, "stores": stores}
     return Tick(snapshot, decided, dry_run=dry_run, step_s=0.0004, **told)  # type: ignore[arg-type]
@@ -137,6 +139,7 @@ ACCOUNT = Excursions(
 )
 
 
+BATTERY = BatteryState("Cellar", 61.5, -420.0, 98.0, 15.0, 10_000.0, 3000.0)
 METER_FAULT = Fault(
     "meter",
     "The meter at 192.168.1.20 does not answer. The inverters are lowered to be safe.",

@@ -30,7 +30,7 @@ async def test_profiles_are_switched_by_the_price_and_a_restart_knows_where_it_s
         "command": ["/bin/sh", "-c", f"echo $ZERO_EXPORT_STATUS >> {tmp_path}/said"],
     }
     async with (
-        FakeCloud(role="installer", lifetime_s=12 * 3600.0).serve() as cloud,
+        FakeCloud(portal_role="installer", lifetime_s=12 * 3600.0).serve() as cloud,
         limits.behind("7").serve() as gateway,
         FakePrices(SunConfig()) as service,
     ):

@@ -130,7 +130,7 @@ async def test_what_an_owner_may_not_do_is_said(status: int, role: str, text: st
     async with FakeGateway("8", table, wrong_role=status).serve() as fake:
         fake.valid = token(role=role)
         gateway = client(fake, access)
-        assert gateway.role is None
+        assert gateway.role == role
         if not text:
             assert await gateway.get_json("/ivp/ss/dpel") == {"enable": False}
         for ask in (
@@ -434,6 +434,8 @@ async def test_the_doctor_says_what_is_wrong(access: Access) -> None:
         assert (status, "takes no password" in said) == ("fail", True)
         _, (status, said) = await found(fake, token=token(1e9))
         assert (status, "ran out on 2001-09-09" in said) == ("fail", True)
+        _, (status, said) = await found(fake, token=token(serial="122099999999"))
+        assert (status, f"made for the gateway 122099999999, and this is {fake.serial}" in said) == ("fail", True)
         _, (status, said) = await found(fake, certificate="any")
         assert (status, "believes whoever answers" in said) == ("warn", True)
         _, (status, said) = await found(fake, token=token(fake.now_s + 3600.0))

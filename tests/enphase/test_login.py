@@ -26,6 +26,7 @@ from app.model import DeviceAuthError, DeviceDataError, DeviceError, DeviceUnava
 from tests.conftest import until
 from tests.enphase.cloud import FakeCloud
 from tests.enphase.fake import SERIAL, FakeGateway, token
+from tests.enphase.test_config import Elsewhere
 from tests.meters.hostile import NEVER_DONE, NONSENSE, TOO_MUCH, Behaviour, hostile
 
 HOUR_S = 3600.0
@@ -234,10 +235,21 @@ async def test_a_self_installer_gets_his_token_from_the_page_of_entrez(
         assert gateway.role == role
         if role == "installer":
             assert await gateway.get_json("/ivp/ss/dpel") == {"enable": False}
-        assert ("an owner's token only" in caplog.text) is (portal_role == "")
+        assert ("an owner's token for" in caplog.text) is (role != wanted)
         for _ in range(3):
             await gateway.get_json("/ivp/meters")
         assert cloud.logins == 1
+
+
+@pytest.mark.parametrize("first", ["owner", "installer"])
+async def test_an_installers_is_fetched_where_any_section_wants_one(first: str, access: Access) -> None:
+    cloud = FakeCloud(portal_role="installer")
+    async with FakeGateway("8").serve() as fake, cloud.serve():
+        second = Elsewhere(host=fake.host, enlighten_role="installer" if first == "owner" else "owner")
+        gateway = Gateway.of(access, EnphaseLogin(host=fake.host, enlighten_role=first, **cloud.keys))
+        assert Gateway.of(access, second) is gateway
+        await gateway.get_json("/ivp/meters")
+        assert gateway.role == "installer"
 
 
 async def test_an_installers_token_is_not_given_up_for_an_owners(
@@ -291,6 +303,13 @@ def test_whatever_a_page_is_it_does_no_harm(text: str) -> None:
     for page in (Page(text), Page(f"<textarea>{text}"), Page(f"<option value='{text}'>{text}</option>")):
         assert page.token is None
         page.site_of(SERIAL)
+
+
+@pytest.mark.parametrize("unit", ["<a", "<!--", "<input ", "<input " + "a" * 990 + ">", "<option a='", "<textarea>x"])
+def test_a_page_that_keeps_a_parser_busy_is_read_as_others(unit: str) -> None:
+    """It would take longer than anybody waits for a test."""
+    page = Page(unit * (portal.MAX_BYTES // len(unit)))
+    assert (page.csrf, page.token, page.site_of(SERIAL)) == ("", None, None)
 
 
 def test_a_page_is_read_however_it_names_the_sites() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app.enphase.about import about_of
 from app.enphase.token import Claims, advice, claims_of, expiry_notice, is_token, role_advice
 from app.model import DeviceDataError
-from tests.enphase.fake import token
+from tests.enphase.fake import SERIAL, token
 
 DAY_S, HOUR_S = 86_400.0, 3600.0
 
@@ -25,8 +25,8 @@ def raw(claims: Any) -> str:
 
 
 def test_a_token_tells_its_role_and_its_times() -> None:
-    assert claims_of(token(2e9, role="installer", made_s=1e9)) == Claims("installer", 1e9, 2e9)
-    assert claims_of(token(2e9)) == Claims("owner", None, 2e9)
+    assert claims_of(token(2e9, role="installer", made_s=1e9)) == Claims("installer", 1e9, 2e9, SERIAL)
+    assert claims_of(token(2e9)) == Claims("owner", None, 2e9, SERIAL)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,15 @@ def test_times_that_are_none_are_not_believed(expires: Any) -> None:
     assert claims == Claims("owner", None, None)
     assert not claims.is_due(2e9)
     assert "does not say how long" in advice(raw({"exp": expires}), 0.0)
+
+
+@pytest.mark.parametrize("gateway", [None, 5, "x", "1" * 99, ["122012345678"], "１２２０１２３４５６７８"])
+def test_a_gateway_that_is_none_is_not_shown(gateway: Any) -> None:
+    text = raw({"exp": 2e9, "aud": gateway})
+    claims = claims_of(text)
+    assert claims is not None
+    assert claims.gateway is None
+    assert "is it of this gateway? (it is valid until" in advice(text, 0.0)
 
 
 @pytest.mark.parametrize("role", [None, 5, "admin", "x" * 1000, ["owner"]])

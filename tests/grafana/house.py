@@ -23,7 +23,7 @@ from app.model import (
 from app.telemetry.points import Point
 from app.telemetry.projector import Projector
 from app.telemetry.rollup import Rollup
-from tests.telemetry.ticks import EAST, LEDGER, WEST, make_account, make_inverter, make_tick
+from tests.telemetry.ticks import BATTERY, EAST, LEDGER, WEST, make_account, make_inverter, make_tick
 
 SECONDS = 600
 CLOSED_AT_S = 400
@@ -62,6 +62,7 @@ def _tick(second: int, start_s: float, outlook: Outlook) -> Tick:
         float(second),
         utc_s=now_s,
         reading=Reading(grid_w, 99.8 + second, now_s, PHASES, 1_000_000.0 + second, 2_000.0, latency_s=0.041),
+        battery=replace(BATTERY, at_s=99.5 + second // 15 * 15),
         grid_w=grid_w,
         pv_w=700.0,
         limit_w=700.0,

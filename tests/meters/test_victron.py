@@ -16,7 +16,7 @@ from app.broker import Address, Broker
 from app.brokers import Brokers
 from app.checks import running
 from app.fields import BrokerConfig
-from app.meters import victron, victron_grid
+from app.meters import victron_grid, victron_gx
 from app.meters.victron import VictronConfig, VictronModbus, VictronMqtt
 from app.meters.victron_grid import Grid, parse, registers
 from app.model import DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
@@ -74,7 +74,7 @@ async def test_a_value_that_stands_still_is_asked_for_and_is_one_of_now(mosquitt
 async def test_it_is_kept_alive_without_having_everything_published(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(victron, "KEEPALIVE_S", 0.5)
+    monkeypatch.setattr(victron_gx, "KEEPALIVE_S", 0.5)
     venus = FakeVenus(mosquitto)
     await venus.set(L1=42)
     async with venus.serve(), followed(mosquitto):

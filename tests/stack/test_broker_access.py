@@ -67,6 +67,7 @@ MAY_NOT_WRITE = [
     ("home", "zeropower/state/instance"),
     ("home", "zeropower/state/heartbeat"),
     ("home", "zeropower/set/anything/else"),
+    ("home", "zero-export/venus"),
 ]
 
 MAY_READ = [
@@ -79,6 +80,8 @@ MAY_READ = [
     ("home", "app", "zeropower/state/heartbeat"),
     ("home", "opendtu", "solar/ac/power"),
     ("home", "app", DISCOVERY),
+    ("home", "app", "zero-export/venus"),
+    ("home", "app", "zero-export/venus/pv"),
     ("home", "home", "homeassistant/status"),
 ]
 

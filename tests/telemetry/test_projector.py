@@ -25,6 +25,7 @@ from app.model import (
 from app.telemetry.points import MEASUREMENTS, MODE_NUMBERS, SCHEMA, TEXT, Point
 from app.telemetry.projector import Projector
 from tests.telemetry.ticks import (
+    BATTERY,
     EAST,
     LEDGER,
     OUTLOOK,
@@ -62,6 +63,7 @@ def test_a_full_tick_fills_every_field_of_the_schema() -> None:
             reason="paused",
             price=PriceState(1.0, 2.0, True, 3.0),
             gateways=(GatewayState("opendtu", True, 1.0, -1.0, 2.0, 3.0, data_seq=2),),
+            battery=replace(BATTERY, at_s=159.0),
             excursions=make_account(0.0, (20.0,)),
         )
     )
@@ -308,3 +310,13 @@ def test_days_and_months_that_are_over_are_written_once_and_when_they_change() -
         ("day", monday.began_utc_s, 7.0),
         ("day", tuesday.began_utc_s, 1.0),
     ]
+
+
+def test_the_battery_is_written_once_for_each_report_and_at_its_time() -> None:
+    projector = Projector("home")
+    found = [point for at_s in (0.0, 1.0) for point in of(projector.points(make_tick(at_s)), "battery")]
+    [point] = found
+    assert (dict(point.fields), point.utc_s) == ({"soc_pct": 61.5, "power_w": -420.0}, UTC_S - 0.5)
+    assert dict(point.tags)["name"] == "Cellar"
+    for nothing in (None, replace(BATTERY, at_s=None), replace(BATTERY, soc_pct=None, power_w=None)):
+        assert of(Projector("home").points(make_tick(battery=nothing)), "battery") == []

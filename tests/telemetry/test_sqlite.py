@@ -293,6 +293,7 @@ def test_every_measurement_is_known() -> None:
         "inverter",
         "panel",
         "dtu",
+        "battery",
         "control",
         "price",
         "forecast",

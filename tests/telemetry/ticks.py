@@ -7,6 +7,7 @@ from typing import Any
 from app.model import (
     Ac,
     Account,
+    BatteryState,
     Command,
     Decision,
     Excursion,
@@ -42,6 +43,7 @@ LEDGER = Ledger(
     month_utc_s=UTC_S - 1_209_640.0,
 )
 STORES = (StoreState("influxdb", 1000, 20, 1, 2, 3.5, 4096, 268_435_456),)
+BATTERY = BatteryState("Cellar", 61.5, -420.0, 99.5, 15.0, 10_000.0)
 EAST, WEST = "116180400001", "116180400002"
 
 
@@ -87,6 +89,7 @@ def make_tick(at_s: float = 0.0, **changes: Any) -> Tick:
         settings=changes.pop("settings", Settings()),
         price=changes.pop("price", PriceState(4.5, 32.0, estimated=False, valid_until_utc_s=UTC_S + 300.0)),
         gateways=changes.pop("gateways", (GatewayState("opendtu", True, 3600.0, -61.0, 43.0, 120_000.0, data_seq=1),)),
+        battery=changes.pop("battery", BATTERY),
     )
     dry_run, step_s = changes.pop("dry_run", False), changes.pop("step_s", 0.0005)
     excursions, outside = changes.pop("excursions", make_account()), changes.pop("outside", ())

@@ -1,7 +1,7 @@
 // From a status to what is at the top of the page. Nothing here asks or keeps anything.
 
 import { byId, element, joined, text } from "./dom.js";
-import { UNKNOWN, ago, clock, date, decimal, duration, energy, known, rounded, sentence, unit, watts } from "./format.js";
+import { UNKNOWN, ago, clock, date, decimal, duration, energy, known, percent, rounded, sentence, unit, watts } from "./format.js";
 import { has, t } from "./i18n.js";
 import { renderInverters } from "./inverters.js";
 
@@ -16,6 +16,7 @@ export function render(status, elapsed) {
   renderFlow(status);
   renderFigures(status, elapsed);
   renderExcursions(status.excursions);
+  renderBattery(status.battery, elapsed);
   renderFaults(status, elapsed);
   renderInverters(status.inverters, elapsed);
   renderGateways(status.gateways, elapsed);
@@ -95,6 +96,18 @@ function renderExcursions(account) {
   if (account.unknown_today_s >= 1) parts.push(t("excursion.unknown", { time: duration(account.unknown_today_s) }));
   const rule = t("excursion.rule", { over: watts(account.over_w), time: duration(account.longer_s) });
   text("excursion-text", `${rule} ${parts.join(" · ")}`);
+}
+
+function renderBattery(battery, elapsed) {
+  byId("battery-card").hidden = !battery;
+  if (!battery) return;
+  const power = battery.power_w;
+  const way = !known(power) ? "power" : Math.round(power) > 0 ? "charging" : Math.round(power) < 0 ? "discharging" : "idle";
+  text("battery-charge", known(battery.soc_pct) ? percent(battery.soc_pct / 100) : UNKNOWN);
+  text("battery-way", t(`battery.${way}`));
+  text("battery-power", watts(known(power) ? Math.abs(power) : null));
+  text("battery-age", known(battery.age_s) ? duration(battery.age_s + elapsed) : UNKNOWN);
+  joined("battery-text", [{ controller: battery.name }, { controller: battery.fault }]);
 }
 
 function renderFaults(status, elapsed) {

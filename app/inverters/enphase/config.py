@@ -45,6 +45,7 @@ class EnphaseInverterConfig(EnphaseLogin, InverterSection):
     serial: Annotated[str, BeforeValidator(_text_serial), AfterValidator(_valid_serial)] = Field(
         description="of the gateway, 12 digits in quotes"
     )
+    enlighten_role: Literal["owner", "installer"] = Field("installer", description="limits need an installer's token")
     control: Literal["dpel", "grid_profile", "production"] = Field(
         description="how it is limited: dynamic limit (firmware 8), switched grid profiles, or switched off"
     )
@@ -75,6 +76,11 @@ class EnphaseInverterConfig(EnphaseLogin, InverterSection):
         None, ge=10, le=3600, description="until it has followed for certain; default 120 to 600"
     )
     interval_s: float = Field(15.0, ge=5, le=60, description="seconds between two requests for the production")
+
+    @property
+    def known_serial(self) -> str:
+        """As configured: of the gateway in either key."""
+        return self.gateway_serial or self.serial
 
     @model_validator(mode="after")
     def _fitting(self) -> EnphaseInverterConfig:

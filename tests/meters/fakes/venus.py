@@ -20,6 +20,7 @@ class FakeVenus:
     """Publishes what changes, while keep-alives come; answers what is asked for.
 
     ``gone``: without a grid service. ``mute``: without answers. ``instead``: what it publishes for every phase.
+    ``services``: grid meters by instance; the first one is what the system shows.
     """
 
     def __init__(self, mosquitto: Mosquitto, portal: str = "c0619ab12345") -> None:
@@ -29,6 +30,7 @@ class FakeVenus:
         self.gone = self.mute = False
         self.instead: str | None = None
         self.asked: list[tuple[str, bytes]] = []
+        self.services: dict[int, dict[str, object]] = {}
         self._alive_until_s = 0.0
         self._client: aiomqtt.Client | None = None
 
@@ -53,9 +55,26 @@ class FakeVenus:
 
     async def send(self, name: str, payload: str | bytes) -> None:
         """Publish something for a phase."""
+        await self._tell(f"system/0/Ac/Grid/{name}/Power", payload)
+
+    async def appear(self, instance: int, **paths: object) -> None:
+        """A grid meter comes to the bus, or changes: all that it has is published."""
+        self.services[instance] = self.services.get(instance, {}) | paths
+        await self._show(instance)
+
+    async def disappear(self, instance: int) -> None:
+        """A grid meter leaves the bus."""
+        for path in self.services.pop(instance):
+            await self._tell(f"grid/{instance}/{path}", "")
+
+    async def _show(self, instance: int) -> None:
+        for path, value in self.services[instance].items():
+            await self._tell(f"grid/{instance}/{path}", json.dumps({"value": value}))
+
+    async def _tell(self, path: str, payload: str | bytes) -> None:
         if self._client is not None:
             with suppress(aiomqtt.MqttError):
-                await self._client.publish(f"N/{self.portal}/system/0/Ac/Grid/{name}/Power", payload)
+                await self._client.publish(f"N/{self.portal}/{path}", payload)
 
     async def _publish(self, name: str) -> None:
         if not self.gone and not self.mute:
@@ -82,9 +101,15 @@ class FakeVenus:
             if b"suppress-republish" not in payload:
                 for name in self.phases:
                     await self._publish(name)
+                for instance in self.services:
+                    await self._show(instance)
                 if self._client is not None and not self.mute:
                     done = json.dumps({"value": int(time.time())})
                     await self._client.publish(f"N/{self.portal}/full_publish_completed", done)
+        elif "/grid/" in topic:
+            place, path = topic.split("/", 4)[3:]
+            value = self.services.get(int(place), {}).get(path)
+            await self._tell(f"grid/{place}/{path}", json.dumps({"value": value}))
         elif topic.endswith("/Power"):
             name = topic.split("/")[-2]
             if name in self.phases:

@@ -115,6 +115,14 @@ export default {
   "override.price_decides": "Der Preis entscheidet.",
   "override.target_held": "Der Zielwert wird gehalten, wie immer.",
 
+  "battery": "Speicher",
+  "battery.charge": "Ladestand",
+  "battery.power": "Leistung",
+  "battery.charging": "Lädt mit",
+  "battery.discharging": "Entlädt mit",
+  "battery.idle": "Ruht",
+  "battery.age": "Gemeldet vor",
+
   "price": "Preis",
   "price.none": "Für diese Stunden sind keine Preise bekannt.",
   "price.lines": "Linien, in c/kWh",

@@ -115,6 +115,14 @@ export default {
   "override.price_decides": "The price decides.",
   "override.target_held": "The target is held, as always.",
 
+  "battery": "Battery",
+  "battery.charge": "Charge",
+  "battery.power": "Power",
+  "battery.charging": "Charging",
+  "battery.discharging": "Discharging",
+  "battery.idle": "Idle",
+  "battery.age": "Reported ago",
+
   "price": "Price",
   "price.none": "No prices are known for these hours.",
   "price.lines": "Lines, in c/kWh",
