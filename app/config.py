@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.batteries import BatteryConfig
+from app.enphase.section import EnphaseSection
 from app.feedback import refuse_feedback
 from app.fields import BrokerConfig, CommandLine, Section, TopicPrefix, Url, is_notorious
 from app.inverters import InverterConfig, keeps_to_rules
@@ -243,6 +244,7 @@ class Config(Section):
     recorder: RecorderConfig | None = Field(None, description="record ticks; default: not")
     excursions: ExcursionConfig = ExcursionConfig()
     alerts: AlertsConfig | None = Field(None, description="who is told of faults; default: nobody")
+    enphase: EnphaseSection | None = Field(None, description="record all that an Enphase gateway tells; default: not")
     homeassistant: HomeAssistantConfig | None = Field(None, description="be found by it; default: not")
     venus: VenusConfig | None = Field(None, description="be shown by Venus OS; default: not")
     http: HttpConfig = HttpConfig()

@@ -254,6 +254,104 @@ class BatteryState:
     fault: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class EnvoyLine:
+    """One phase of a meter of an Enphase gateway (``phase`` counts from 1), or all of them together (0).
+
+    Signs as everywhere: production and consumption are positive, the grid is positive while it delivers.
+    ``forward_wh``/``reverse_wh``: the meter's own counters, in the direction of positive and of negative power; the
+    energies of ``today`` and of the ``lifetime`` come from a report that the gateway compiles seldom.
+    """
+
+    phase: int = 0
+    power_w: float | None = None
+    current_a: float | None = None
+    voltage_v: float | None = None
+    reactive_power_var: float | None = None
+    apparent_power_va: float | None = None
+    power_factor: float | None = None
+    frequency_hz: float | None = None
+    today_wh: float | None = None
+    today_vah: float | None = None
+    lifetime_wh: float | None = None
+    lifetime_vah: float | None = None
+    forward_wh: float | None = None
+    reverse_wh: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyMeter:
+    """A meter of an Enphase gateway. ``kind`` is pv, grid or consumption; ``at_s``: when its values were new.
+
+    ``phases``: those that it measures. ``status``: what the gateway says of its clamps.
+    """
+
+    kind: str
+    total: EnvoyLine
+    phases: tuple[EnvoyLine, ...] = ()
+    at_s: float | None = None
+    utc_s: float | None = None
+    status: str = "normal"
+
+
+@dataclass(frozen=True, slots=True)
+class Microinverter:
+    """The last report of one micro-inverter to its gateway: every few minutes by day, and none by night."""
+
+    serial: str
+    power_w: float | None = None
+    reported_utc_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyDevice:
+    """How a gateway knows one device. ``kind`` is inverter, battery or relay; ``status`` in the gateway's own words.
+
+    ``relay`` (open or closed) and ``reason`` are told of relays only.
+    """
+
+    serial: str
+    kind: str
+    status: tuple[str, ...] = ()
+    producing: bool | None = None
+    communicating: bool | None = None
+    provisioned: bool | None = None
+    operating: bool | None = None
+    relay: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyEvent:
+    """One line of a gateway's list of events, as it wrote it: ``datetime`` is text in its own time zone."""
+
+    id: str
+    message: str
+    serial: str
+    type: str
+    datetime: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyState:
+    """What an Enphase gateway tells now; what is too old is not in it.
+
+    ``None`` for a list: the gateway does not tell it, or has not for too long. ``news``: events that came up while we
+    listened, or while the program was down. ``notes``: which of its documents cannot be had, as sentences.
+    """
+
+    name: str
+    serial: str | None = None
+    software: str | None = None
+    meters: tuple[EnvoyMeter, ...] = ()
+    microinverters: tuple[Microinverter, ...] | None = None
+    devices: tuple[EnvoyDevice, ...] | None = None
+    battery: BatteryState | None = None
+    events: tuple[EnvoyEvent, ...] | None = None
+    news: tuple[EnvoyEvent, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 class Mode(StrEnum):
     """What the controller is doing, in one word; `Decision.reason` says why."""
 
@@ -676,8 +774,9 @@ class StoreState:
 class Tick:
     """One turn of the loop. Telemetry, events, MQTT, metrics and log are projections of it.
 
-    ``outside``: what is wrong outside the core (stores, evidence); `faults` are all. ``outlook`` is not recorded.
-    ``stores``: where telemetry goes, and how that stands.
+    ``outside``: what is wrong outside the core (stores, evidence); `faults` are all. ``outlook`` and ``envoy`` are not
+    recorded. ``stores``: where telemetry goes, and how that stands. ``envoy``: what an Enphase gateway tells besides;
+    None: none is asked, or it tells nothing.
     """
 
     snapshot: Snapshot
@@ -689,6 +788,7 @@ class Tick:
     outlook: Outlook | None = None
     ledger: Ledger | None = None
     stores: tuple[StoreState, ...] = ()
+    envoy: EnvoyState | None = None
 
     @property
     def faults(self) -> tuple[Fault, ...]:

@@ -77,7 +77,10 @@ def encode_header(header: Header) -> bytes:
 
 def encode_tick(tick: Tick) -> bytes:
     """The line of a tick. Of addresses in its texts only the host is kept: the rest may hold a login or a token."""
-    line = _TickLine.model_construct(replace(tick, outlook=None)).model_dump_json(warnings=False).encode() + b"\n"
+    line = (
+        _TickLine.model_construct(replace(tick, outlook=None, envoy=None)).model_dump_json(warnings=False).encode()
+        + b"\n"
+    )
     return _URL.sub(rb"\1\2", line) if b"://" in line else line
 
 

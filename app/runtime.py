@@ -29,6 +29,7 @@ from app.brokers import Brokers
 from app.config import Config
 from app.control import EXPORT_WEIGHTS, Controller, ControlSettings, PriceRules
 from app.control.commissioning import usable_dead_time_s
+from app.enphase.telemetry import EnvoyTelemetry
 from app.excursions import Evidence, ExcursionCounter
 from app.fleet import Fleet
 from app.hub import Hub
@@ -88,6 +89,7 @@ class System:
         )
         self._meter = MeterSlot([build(item, access) for item in config.meter])
         drivers = inverters.build(config.inverters, config.opendtu, access)
+        self._envoy = EnvoyTelemetry(config.enphase, access) if config.enphase is not None else None
         self._fleet = Fleet(drivers, [item.id for item in config.inverters], config.site, heartbeat)
         self._actuator = Actuator(self._fleet)
         self._battery = BatterySlot(config.battery, access) if config.battery is not None else None
@@ -172,6 +174,8 @@ class System:
         edges |= self._pricing.edges()
         if self._battery is not None:
             edges["battery"] = self._battery.run
+        if self._envoy is not None:
+            edges |= self._envoy.edges()
         edges |= {f"mqtt of {broker.address}": broker.run for broker in self._brokers.others}
         if self._recorder is not None:
             edges["recorder"] = self._recorder.run
@@ -223,10 +227,15 @@ class System:
         outside += self._pricing.faults()
         if self._battery is not None:
             outside += self._battery.faults(tick.snapshot.now_s, tick.snapshot.utc_s)
+        envoy = None
+        if self._envoy is not None:
+            outside += self._envoy.faults(tick.snapshot.now_s)
+            envoy = self._envoy.state(tick.snapshot.now_s)
         ledger = None if tick.dry_run else self._ledger.observe(tick.snapshot, tick.decision)
         outlook = self._pricing.observe(tick.snapshot, tick.decision)
         stores = self._telemetry.stores()
-        return replace(tick, excursions=excursions, outside=outside, outlook=outlook, ledger=ledger, stores=stores)
+        told = replace(tick, excursions=excursions, outside=outside, outlook=outlook, ledger=ledger)
+        return replace(told, stores=stores, envoy=envoy)
 
     def freeze(self) -> Snapshot:
         """Everything the core may look at, as it is now."""

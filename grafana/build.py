@@ -9,6 +9,7 @@ from pathlib import Path
 
 import alerts
 import energy
+import envoy
 import home
 import inverters
 from queries import Json
@@ -18,7 +19,7 @@ HERE = Path(__file__).parent
 
 def files() -> dict[Path, str]:
     """Everything that is written, by where it goes."""
-    documents = [home.build(), inverters.build(), energy.build()]
+    documents = [home.build(), inverters.build(), energy.build(), envoy.build()]
     found = {HERE / "dashboards" / f"{document['uid']}.json": _json(document) for document in documents}
     return {**found, HERE / "provisioning" / "alerting" / "zero-export.yaml": alerts.text(documents)}
 

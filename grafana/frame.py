@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from parts import BLUE, GREEN, ORANGE, PURPLE, RED, YELLOW
 from queries import RAW, Json, events
 
-HOME, INVERTERS, ENERGY = "zero-export", "zero-export-inverters", "zero-export-energy"
-TITLES = {HOME: "Zero Export", INVERTERS: "Zero Export: Inverters & Panels", ENERGY: "Zero Export: Energy & Money"}
+HOME, INVERTERS, ENERGY, ENVOY = "zero-export", "zero-export-inverters", "zero-export-energy", "zero-export-enphase"
+TITLES = {
+    HOME: "Zero Export",
+    INVERTERS: "Zero Export: Inverters & Panels",
+    ENERGY: "Zero Export: Energy & Money",
+    ENVOY: "Zero Export: Enphase",
+}
 COLUMNS = 24
 ENERGY_RANGE = "from=now-30d%2Fd&to=now"
 AHEAD = "from=now-6h&to=now%2B24h"  # a bare + would be read as a space
@@ -69,6 +74,7 @@ def links(uid: str) -> list[Json]:
         (HOME, "Is it working?"),
         (INVERTERS, "Each inverter and each DC input"),
         (ENERGY, "Days, months and what they were worth"),
+        (ENVOY, "What an Enphase gateway tells, where there is one"),
     ):
         if other != uid:
             chosen = f"/d/{other}?{ENERGY_RANGE}" if other == ENERGY else f"/d/{other}"

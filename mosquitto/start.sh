@@ -41,6 +41,7 @@ newline='
 zeropower=$(prefix MQTT_TOPIC_PREFIX "${MQTT_TOPIC_PREFIX:-zeropower}")
 solar=$(prefix OPENDTU_TOPIC_PREFIX "${OPENDTU_TOPIC_PREFIX:-solar}")
 discovery=$(prefix HOMEASSISTANT_PREFIX "${HOMEASSISTANT_PREFIX:-homeassistant}")
+enphase=$(prefix ENPHASE_TOPIC "${ENPHASE_TOPIC:-enphase/envoy-s}")
 app=${MQTT_USERNAME:-app}
 opendtu=${OPENDTU_MQTT_USERNAME:-opendtu}
 home=${HOME_MQTT_USERNAME:-home}
@@ -60,9 +61,9 @@ user health health "$(cat "$run/health")"
 
 # The controller: limits that end with the inverter's power cycle, and nothing else an inverter obeys. What it shows to
 # Home Assistant, and whether that one has just started (which it says below homeassistant/, whatever the prefix). What
-# Venus OS reads.
-allow "$app" "read $solar/#" "readwrite $zeropower/#" \
-  "write $discovery/device/+/config" "read $discovery/status" "read homeassistant/status" "write zero-export/venus/#"
+# Venus OS reads, and what an Enphase gateway tells.
+allow "$app" "read $solar/#" "readwrite $zeropower/#" "write $enphase/#" "write zero-export/venus/#" \
+  "write $discovery/device/+/config" "read $discovery/status" "read homeassistant/status"
 for serial in $serials; do
   printf 'topic write %s/%s/cmd/limit_nonpersistent_absolute\n' "$solar" "$serial" >>"$run/acl"
   if [ "${OPENDTU_ALLOW_POWER:-0}" = 1 ]; then
@@ -79,7 +80,7 @@ done
 
 # People and Home Assistant: see everything, set what the web page can set.
 allow "$home" "read $zeropower/#" "write $zeropower/set/enabled" "write $zeropower/set/target_point_w" \
-  "write $zeropower/set/override" "write $zeropower/price/#" "read $solar/#" \
+  "write $zeropower/set/override" "write $zeropower/price/#" "read $solar/#" "read $enphase/#" \
   "read $discovery/#" "write $discovery/status" "write homeassistant/status" "read zero-export/venus/#"
 
 allow health "read \$SYS/broker/uptime"

@@ -32,7 +32,7 @@ def archive_schemas() -> dict[str, Json]:
         ),
         "Entry": record(
             utc=_WHEN,
-            kind=TEXT | {"description": "mode, settings, fault, fault_cleared or excursion"},
+            kind=TEXT | {"description": "mode, settings, fault, fault_cleared, excursion or envoy"},
             text=TEXT,
             key=optional("string", "stable name of the mode or fault"),
             next_step=optional("string", "what to do about a fault"),

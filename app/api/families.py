@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+Labels = dict[str, str]
+Sample = tuple[str, Labels, float | bool | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -61,6 +64,9 @@ FAMILIES = tuple(
         ("inverter_reachable", "gauge", "1 while the gateway reaches the inverter.", "inverter.reachable"),
         ("inverter_producing", "gauge", "1 while the inverter produces.", "inverter.producing"),
         ("inverter_guarded", "gauge", "1 while the broker holds its dead-man limit.", "inverter.guarded"),
+        ("inverter_rule_export_watts", "gauge", "Export that a slow one's rule allows.", "inverter.rule_export_w"),
+        ("inverter_rule_shown_watts", "gauge", "The same, as it shows it.", "inverter.rule_shown_w"),
+        ("inverter_writes_today", "gauge", "Limits written to a memory that wears out.", "inverter.writes_today"),
         ("inverter_age_seconds", "gauge", "Age of the last reported power."),
         ("inverter_power_watts", "gauge", "AC power.", "inverter.ac_power_w"),
         ("inverter_dc_power_watts", "gauge", "DC power of all inputs.", "inverter.dc_power_w"),
@@ -94,6 +100,29 @@ FAMILIES = tuple(
         ("battery_age_seconds", "gauge", "Age of what is known of the battery."),
         ("battery_charge_ratio", "gauge", "State of charge of the battery.", "battery.soc_pct"),
         ("battery_power_watts", "gauge", "Power of the battery; positive while it charges.", "battery.power_w"),
+        ("envoy_power_watts", "gauge", "Power at a meter of an Enphase gateway.", "envoy_meter.power_w"),
+        ("envoy_current_amperes", "gauge", "Current there.", "envoy_meter.current_a"),
+        ("envoy_voltage_volts", "gauge", "Voltage there; of all phases their sum.", "envoy_meter.voltage_v"),
+        ("envoy_reactive_power_var", "gauge", "Reactive power there.", "envoy_meter.reactive_power_var"),
+        ("envoy_apparent_power_voltamperes", "gauge", "Apparent power there.", "envoy_meter.apparent_power_va"),
+        ("envoy_power_factor_ratio", "gauge", "Power factor there.", "envoy_meter.power_factor"),
+        ("envoy_frequency_hertz", "gauge", "Frequency there.", "envoy_meter.frequency_hz"),
+        ("envoy_today_joules", "gauge", "Energy of today there.", "envoy_meter.today_wh"),
+        ("envoy_lifetime_joules", "gauge", "Energy there since the first day.", "envoy_meter.lifetime_wh"),
+        ("envoy_forward_joules_total", "counter", "Positive power, counted there.", "envoy_meter.forward_wh"),
+        ("envoy_reverse_joules_total", "counter", "Negative power, counted there.", "envoy_meter.reverse_wh"),
+        ("envoy_age_seconds", "gauge", "Since a meter of the gateway had new values."),
+        ("microinverter_power_watts", "gauge", "Last report of an Enphase inverter.", "microinverter.power_w"),
+        ("microinverter_report_timestamp_seconds", "gauge", "When that was.", "microinverter.reported_utc_s"),
+        ("envoy_device_ok", "gauge", "1 while the gateway says that all is well with it.", "envoy_device.ok"),
+        ("envoy_device_producing", "gauge", "1 while it produces.", "envoy_device.producing"),
+        ("envoy_device_communicating", "gauge", "1 while the gateway hears it.", "envoy_device.communicating"),
+        ("envoy_device_provisioned", "gauge", "1 where it belongs to this gateway.", "envoy_device.provisioned"),
+        ("envoy_device_operating", "gauge", "1 while it operates.", "envoy_device.operating"),
+        ("envoy_device_relay_closed", "gauge", "1 while this relay is closed.", "envoy_device.relay_closed"),
+        ("envoy_battery_charge_ratio", "gauge", "How full all batteries are.", "envoy_battery.soc_pct"),
+        ("envoy_battery_power_watts", "gauge", "Of all batteries; positive is charging.", "envoy_battery.power_w"),
+        ("envoy_battery_capacity_joules", "gauge", "What they can hold.", "envoy_battery.capacity_wh"),
         ("price_export_cents_per_kwh", "gauge", "What one exported kWh earns.", "price.export_value_c"),
         ("price_import_cents_per_kwh", "gauge", "Price of one imported kWh.", "price.import_price_c"),
         ("price_estimated", "gauge", "1 while the price is an estimate.", "price.estimated"),

@@ -10,7 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.registry import Collector
 
-from app.api.families import FAMILIES
+from app.api.envoy_metrics import envoy_samples
+from app.api.families import FAMILIES, Labels, Sample
 from app.api.status import all_faults
 from app.api.values import age_s, number
 from app.model import (
@@ -38,8 +39,6 @@ _JOULES_PER_WH = 3600.0
 _JOULES_PER_KWH = 3.6e6
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
-Labels = dict[str, str]
-Sample = tuple[str, Labels, float | bool | None]
 Series = tuple[tuple[str, str], ...]  # its labels; each series may be there only once
 
 
@@ -94,10 +93,22 @@ def _samples(
         yield "fault", {"key": fault.key}, 1.0
     if tick is None:
         return
-    dead_times = dict(tick.decision.dead_times)
     yield from _site(tick, now_s)
+    yield from _devices(tick, now_s)
     if tick.excursions is not None:
         yield from _excursions(tick.excursions)
+    if tick.snapshot.price is not None:
+        yield from _price(tick.snapshot.price)
+    if tick.decision.gate is not None:
+        yield from _gate(tick.decision.gate)
+    if tick.ledger is not None:
+        yield from _ledger(tick.ledger.total)
+    for store in tick.stores:
+        yield from _store(store)
+
+
+def _devices(tick: Tick, now_s: float) -> Iterator[Sample]:
+    dead_times = dict(tick.decision.dead_times)
     yield from _meter(tick.snapshot.meter, now_s)
     for state in tick.snapshot.inverters:
         yield from _inverter(state, now_s, dead_times.get(state.serial))
@@ -107,14 +118,8 @@ def _samples(
         yield from _gateway(gateway)
     if tick.snapshot.battery is not None:
         yield from _battery(tick.snapshot.battery, now_s)
-    if tick.snapshot.price is not None:
-        yield from _price(tick.snapshot.price)
-    if tick.decision.gate is not None:
-        yield from _gate(tick.decision.gate)
-    if tick.ledger is not None:
-        yield from _ledger(tick.ledger.total)
-    for store in tick.stores:
-        yield from _store(store)
+    if tick.envoy is not None:
+        yield from envoy_samples(tick.envoy, now_s)
 
 
 def _site(tick: Tick, now_s: float) -> Iterator[Sample]:
@@ -173,6 +178,11 @@ def _inverter(state: InverterState, now_s: float, dead_time_s: float | None) -> 
     yield "inverter_reachable", labels, state.reachable
     yield "inverter_producing", labels, state.producing
     yield "inverter_guarded", labels, state.guarded
+    if state.rule is not None:
+        accepted, shown = state.rule.accepted, state.rule.shown
+        yield "inverter_rule_export_watts", labels, accepted.export_w if accepted is not None else None
+        yield "inverter_rule_shown_watts", labels, shown.export_w if shown is not None else None
+    yield "inverter_writes_today", labels, state.writes_today
     yield "inverter_age_seconds", labels, age_s(state.power_at_s, now_s)
     yield "inverter_power_watts", labels, ac.power_w
     yield "inverter_dc_power_watts", labels, ac.dc_power_w

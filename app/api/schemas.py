@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.api.archive_schemas import archive_schemas
+from app.api.envoy_schemas import envoy_schemas
 from app.api.price_schemas import price_schemas
 from app.api.shapes import FLAG, ON_OFF, TEXT, Json, many, maybe, number, optional, record, ref
 from app.api.status import STALLED_S
@@ -45,6 +46,7 @@ def schemas() -> dict[str, Json]:
         "Gateway": _gateway(),
         "Battery": _battery(),
         **price_schemas(),
+        **envoy_schemas(),
         "StepTests": record(step_test=maybe("StepTest")),
         "StepTest": _step_test(),
         "StepResult": _step_result(),
@@ -109,6 +111,7 @@ def _status() -> Json:
         broker_connected=optional("boolean"),
         step_test=maybe("StepTest"),
         excursions=maybe("Excursions"),
+        enphase=maybe("Envoy") | {"description": "null where no Enphase gateway is configured"},
         stores=many(ref("Store")),
         faults=many(ref("Fault")),
         ages=ref("Ages"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from app.model import Excursions, Gate, InverterState, Mode, PriceState, Reading, Rule, Tick
+from app.model import EnvoyLine, Excursions, Gate, InverterState, Mode, PriceState, Reading, Rule, Tick
 
 Value = float | str
 TEXT = "text"
@@ -98,7 +98,7 @@ class PriceSample:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened; ``kind`` is mode, settings, fault, fault_cleared or excursion."""
+    """Something that happened; ``kind`` is mode, settings, fault, fault_cleared, excursion or envoy."""
 
     kind: str
     text: str
@@ -305,6 +305,42 @@ BATTERY = (
     _field("soc_pct", "%", "state of charge"),
     _field("power_w", "W", "power; positive while it charges, negative while it discharges"),
 )
+ENVOY_METER = (
+    _field("power_w", "W", "power; at the grid positive is import"),
+    _field("current_a", "A", "current"),
+    _field("voltage_v", "V", "voltage; of all phases together: their sum"),
+    _field("reactive_power_var", "var", "reactive power"),
+    _field("apparent_power_va", "VA", "apparent power"),
+    _field("power_factor", "", "power factor"),
+    _field("frequency_hz", "Hz", "frequency"),
+    _field("today_wh", "Wh", "energy of today, as the gateway reports it"),
+    _field("lifetime_wh", "Wh", "energy since the first day, as the gateway reports it"),
+    _field("forward_wh", "Wh", "the meter's own counter of positive power: at the grid, import"),
+    _field("reverse_wh", "Wh", "the meter's own counter of negative power: at the grid, export"),
+)
+MICROINVERTER = (
+    _field("power_w", "W", "power that the micro-inverter reported last"),
+    _field("reported_utc_s", "s", "Unix time of that report"),
+)
+ENVOY_DEVICE = (
+    Field(
+        "ok",
+        "",
+        "1 while the gateway says that all is well, else 0",
+        lambda device: _WELL in device.status if device.status else None,
+    ),
+    Field("status", TEXT, "what the gateway says of it", lambda device: ", ".join(device.status) or None),
+    _field("producing", "", "1 while it produces, else 0"),
+    _field("communicating", "", "1 while the gateway hears it, else 0"),
+    _field("provisioned", "", "1 where it belongs to this gateway, else 0"),
+    _field("operating", "", "1 while it operates, else 0"),
+    Field("relay_closed", "", "of a relay: 1 while it is closed, else 0", lambda device: _closed(device.relay)),
+)
+ENVOY_BATTERY = (
+    _field("soc_pct", "%", "state of charge of all batteries"),
+    _field("power_w", "W", "power of all batteries; positive is charging"),
+    _field("capacity_wh", "Wh", "energy that they can hold"),
+)
 STORE = (
     _field("written", "", "points kept for good since the start"),
     _field("pending", "", "points that wait"),
@@ -315,13 +351,25 @@ STORE = (
     _field("refused", "", "points that the store cannot use, since the start"),
 )
 EVENT = (
-    _field("kind", TEXT, "mode, settings, fault, fault_cleared or excursion; doctor where that tried InfluxDB"),
+    _field("kind", TEXT, "mode, settings, fault, fault_cleared, excursion or envoy; doctor where that tried InfluxDB"),
     _field("text", TEXT, "what happened, in plain words"),
     _field("key", TEXT, "stable name of the mode or fault"),
     _field("next_step", TEXT, "what to do about a fault"),
     _field("length_s", "s", "length of an excursion that is over"),
     _field("worst_w", "W", "most power beyond what is allowed in it"),
 )
+
+
+_WELL = "envoy.global.ok"
+
+
+def envoy_phase(line: EnvoyLine) -> str:
+    """What a phase is called in tags and labels."""
+    return f"L{line.phase}" if line.phase else "all"
+
+
+def _closed(relay: str | None) -> bool | None:
+    return {"closed": True, "open": False, "opened": False}.get(relay or "")
 
 
 def _quantity(name: str, about: str) -> tuple[Field, ...]:
@@ -365,7 +413,33 @@ SCHEMA = (
     ),
     Measurement("ledger", "Energy and money at the grid: one point a minute.", (), LEDGER),
     Measurement("store", "Each store of telemetry: one point a minute.", ("name",), STORE),
-    Measurement("event", "What changed: mode, settings and faults; and each excursion when it is over.", (), EVENT),
+    Measurement(
+        "envoy_meter",
+        "Each meter of an Enphase gateway (kind: pv, grid, consumption), all its phases together (phase: all) and each "
+        "(L1, L2, L3): one point per new reading.",
+        ("kind", "phase"),
+        ENVOY_METER,
+    ),
+    Measurement(
+        "microinverter",
+        "Each Enphase micro-inverter: one point per report of it, at the time of the report.",
+        ("serial",),
+        MICROINVERTER,
+    ),
+    Measurement(
+        "envoy_device",
+        "How an Enphase gateway knows each device (kind: inverter, battery, relay): one point per change, and one in "
+        "ten minutes.",
+        ("serial", "kind"),
+        ENVOY_DEVICE,
+    ),
+    Measurement("envoy_battery", "The batteries of an Enphase gateway: one point per answer.", (), ENVOY_BATTERY),
+    Measurement(
+        "event",
+        "What changed: mode, settings and faults; each excursion when it is over; and what an Enphase gateway noted.",
+        (),
+        EVENT,
+    ),
     Measurement("minute", "The minute that starts at the time stamp, kept for good. Gaps are not filled.", (), MINUTE),
     Measurement("day", "The local day that starts at the time stamp, so far; kept for good.", (), ACCOUNT),
     Measurement("month", "The local month that starts at the time stamp, so far; kept for good.", (), ACCOUNT),

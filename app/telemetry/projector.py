@@ -7,27 +7,14 @@ from collections.abc import Callable, Iterable
 
 from app.model import Excursion, GatewayState, InverterState, Outlook, Period, Settings, Tick
 from app.telemetry import points
+from app.telemetry.envoy import EnvoyProjector
+from app.telemetry.memory import Memory
 from app.telemetry.points import ControlSample, Event, Field, GridSample, InverterStatus, Point, PriceSample
 from app.telemetry.rollup import Minute
 
 CONTROL_SPACING_S = 0.95  # control turns several times a second; once a second is recorded
 HEARTBEAT_S = 60.0  # what only changes is repeated this often, so that a short range still finds it
 ToggleUrl = Callable[[Settings], str | None]
-
-
-class _Memory:
-    """What was last written under each key, and when."""
-
-    def __init__(self) -> None:
-        self._written: dict[tuple[str, ...], tuple[object, float]] = {}
-
-    def due(self, key: tuple[str, ...], value: object, now_s: float, every_s: float = math.inf) -> bool:
-        """Whether this value is to be written now: it is new, or the last time is ``every_s`` ago."""
-        last = self._written.get(key)
-        if last is not None and last[0] == value and now_s - last[1] < every_s:
-            return False
-        self._written[key] = (value, now_s)
-        return True
 
 
 class Projector:
@@ -39,7 +26,7 @@ class Projector:
     def __init__(self, site: str, toggle_url: ToggleUrl = lambda _: None) -> None:
         self._site = site
         self._toggle_url = toggle_url
-        self._memory = _Memory()
+        self._memory = Memory()
         self._commands = 0
         self._mode: str | None = None
         self._settings: Settings | None = None
@@ -50,6 +37,7 @@ class Projector:
         self._event_utc_s = -math.inf
         self._outlook: Outlook | None = None
         self._closed: tuple[Period, ...] = ()
+        self._envoy = EnvoyProjector(site)
 
     def changed_by(self, source: str) -> None:
         """Name the source of the settings that the next tick will show."""
@@ -59,6 +47,7 @@ class Projector:
         """What this tick adds."""
         found = [*self._grid(tick), *self._control(tick), *self._price(tick), *self._ledger(tick), *self._events(tick)]
         found += [*self._stores(tick), *self._battery(tick)]
+        found += self._envoy.points(tick)
         for inverter in tick.snapshot.inverters:
             found += self._inverter(inverter, tick)
         for gateway in tick.snapshot.gateways:
@@ -171,6 +160,7 @@ class Projector:
     def _events(self, tick: Tick) -> list[Point]:
         found = [*self._mode_events(tick), *self._settings_events(tick), *self._fault_events(tick)]
         found += self._excursion_events(tick)
+        found += self._envoy.events(tick)
         result = []
         for event in found:
             stamp_s = tick.snapshot.utc_s

@@ -16,6 +16,8 @@ from app.api.metrics import PREFIX, metrics
 from app.model import Ac, GatewayState, MeterState, Panel, Phase, PriceState, Reading, Settings, StoreState, Tick
 from app.telemetry.points import ACCOUNT as ACCOUNT_FIELDS
 from app.telemetry.points import RAW, TEXT
+from tests.enphase.fake_envoy import make_envoy
+from tests.telemetry.ticks import RULED
 
 from .conftest import House
 from .ticks import ACCOUNT, BATTERY, GATE, LEDGER, METER_FAULT, UTC_S, make_inverter, make_tick
@@ -120,6 +122,20 @@ def test_dropped_messages_are_counted_by_their_source() -> None:
     assert found['zero_export_mqtt_dropped_messages_total{source="surface"}'] == 0
 
 
+def test_an_enphase_gateway() -> None:
+    found = exposed(make_tick(envoy=make_envoy(99.0, UTC_S)))
+    assert found['zero_export_envoy_power_watts{kind="grid",phase="all"}'] == -36.162
+    assert found['zero_export_envoy_power_watts{kind="pv",phase="L3"}'] == 2.5, "the truth, however small"
+    assert found['zero_export_envoy_reverse_joules_total{kind="grid",phase="L3"}'] == 412_345.25 * 3600
+    assert found['zero_export_envoy_age_seconds{kind="pv"}'] == 1.5
+    assert found['zero_export_microinverter_report_timestamp_seconds{serial="122000000001"}'] == UTC_S - 120
+    assert found['zero_export_envoy_device_relay_closed{kind="relay",serial="122100000001"}'] == 1
+    assert found['zero_export_envoy_device_ok{kind="battery",serial="122300000001"}'] == 1
+    assert found["zero_export_envoy_battery_charge_ratio"] == 0.62
+    assert 'zero_export_envoy_device_producing{kind="battery",serial="122300000001"}' not in found
+    assert not [series for series in exposed(make_tick()) if "envoy" in series or "microinverter" in series]
+
+
 def test_before_the_first_tick() -> None:
     found = exposed(None, Settings(enabled=False, target_point_w=-20.0))
     assert found["zero_export_enabled"] == 0
@@ -153,7 +169,7 @@ def test_names_keep_to_the_conventions() -> None:
 
 SUFFIX = {
     "W": "_watts", "V": "_volts", "A": "_amperes", "Hz": "_hertz", "°C": "_celsius", "s": "_seconds", "ms": "_seconds",
-    "Wh": "_joules", "kWh": "_joules", "%": "_ratio", "B": "_bytes", "dBm": "_dbm", "var": "_var",
+    "Wh": "_joules", "kWh": "_joules", "%": "_ratio", "B": "_bytes", "dBm": "_dbm", "var": "_var", "VA": "_voltamperes",
     "ct/kWh": "_cents_per_kwh", "ct": "_cents",
 }  # fmt: skip
 ELSEWHERE = {
@@ -187,7 +203,7 @@ def test_every_number_that_telemetry_records_is_here_in_base_units() -> None:
 def test_every_metric_can_appear() -> None:
     full = make_tick(
         price=PriceState(1.0, 2.0, valid_until_utc_s=UTC_S),
-        inverters=(filled(make_inverter(), ac=filled(Ac()), panels=(filled(Panel(1)),)),),
+        inverters=(filled(make_inverter(), ac=filled(Ac()), panels=(filled(Panel(1)),), rule=RULED),),
         gateways=(filled(GatewayState("OpenDTU"), online=True),),
         meter=MeterState(filled(Reading(1.0, 99.0, UTC_S), phases=(filled(Phase()),))),
         faults=(METER_FAULT,),
@@ -201,6 +217,7 @@ def test_every_metric_can_appear() -> None:
         ledger=LEDGER,
         stores=(StoreState("influxdb", spool_b=1, spool_max_b=2),),
         battery=BATTERY,
+        envoy=make_envoy(99.0, UTC_S),
     )
     shown = {series.partition("{")[0] for series in exposed(full, None, opendtu=1)}
     assert shown == {PREFIX + family.name for family in FAMILIES}  # no *_created, which is no state of ours

@@ -11,10 +11,11 @@ import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
 from app.model import StoreState, Tick
+from tests.enphase.fake_envoy import make_envoy
 
 from .conftest import Build, House, Visit
 from .test_price_page import priced
-from .ticks import ACCOUNT, METER_FAULT, make_inverter, make_tick
+from .ticks import ACCOUNT, METER_FAULT, UTC_S, make_inverter, make_tick
 
 pytestmark = pytest.mark.e2e
 
@@ -25,7 +26,28 @@ LANGUAGES = ("en", "de")
 NO_STORAGE = (
     "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } })"
 )
-UNITS = {"W", "kW", "Wh", "kWh", "V", "A", "Hz", "C", "dBm", "s", "min", "h", "c", "L", "am", "pm", "x"}
+UNITS = {
+    "L1",
+    "L2",
+    "L3",
+    "W",
+    "kW",
+    "Wh",
+    "kWh",
+    "V",
+    "A",
+    "Hz",
+    "C",
+    "dBm",
+    "s",
+    "min",
+    "h",
+    "c",
+    "L",
+    "am",
+    "pm",
+    "x",
+}
 DATES = {"Jun", "June", "May"} | {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
 
 
@@ -39,7 +61,10 @@ def everything() -> Tick:
     stores = (StoreState("influxdb", 10, 120, 3, 2, 300.0, 10, 20), StoreState("sqlite", 50))
     tick = priced([9.0, -4.0, 6.0, 8.25, 3.0, 1.0, -2.0, 4.0])
     snapshot = replace(tick.snapshot, inverters=inverters)
-    return replace(tick, snapshot=snapshot, stores=stores, excursions=ACCOUNT, outside=(METER_FAULT,), dry_run=True)
+    envoy = make_envoy(99.0, UTC_S, notes=("A document is missing.",))
+    return replace(
+        tick, snapshot=snapshot, envoy=envoy, stores=stores, excursions=ACCOUNT, outside=(METER_FAULT,), dry_run=True
+    )
 
 
 async def texts(page: Page, language: str) -> dict[str, str]:
@@ -47,9 +72,9 @@ async def texts(page: Page, language: str) -> dict[str, str]:
     return found
 
 
-async def open_all(page: Page) -> None:
+async def open_all(page: Page, *later: str) -> None:
     """Open everything that opens, and wait until what comes later is there."""
-    for selector in (".bars .column", ".entries li", ".inverter"):
+    for selector in (".bars .column", ".entries li", ".inverter", *later):
         await expect(page.locator(selector).first).to_be_attached()
     await page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     for selector in ("#summary tbody tr", ".inverter details td", ".energy-past td"):
@@ -114,7 +139,7 @@ async def test_all_that_is_seen_or_heard_comes_from_the_texts(house: House, visi
     page = await visit("about:blank")
     await page.route("**/web/lang/en.js", bracketed)
     await page.goto(house.url)
-    await open_all(page)
+    await open_all(page, "#enphase td")
     told: list[str] = await page.evaluate(
         """() => {
             const ours = (node) => !node.closest("[translate=no], [lang]:not(html), noscript, script");

@@ -10,6 +10,7 @@ from app.model import (
     Account,
     BatteryState,
     Decision,
+    EnvoyState,
     Excursion,
     Excursions,
     Fault,
@@ -83,6 +84,7 @@ def make_tick(
     ledger: Ledger | None = None,
     stores: tuple[StoreState, ...] = (),
     battery: BatteryState | None = None,
+    envoy: EnvoyState | None = None,
     **decision: Any,
 ) -> Tick:
     inverters = (make_inverter(),) if inverters is None else inverters
@@ -105,7 +107,7 @@ def make_tick(
     snapshot = Snapshot(now_s, utc_s, meter, inverters, settings or Settings(), price, gateways, battery=battery)
     decided = Decision(**(values | decision))
     told = {"excursions": excursions, "outside": outside, "outlook": outlook, "ledger": ledger, "stores": stores}
-    return Tick(snapshot, decided, dry_run=dry_run, step_s=0.0004, **told)  # type: ignore[arg-type]
+    return Tick(snapshot, decided, dry_run=dry_run, step_s=0.0004, envoy=envoy, **told)  # type: ignore[arg-type]
 
 
 GATE = Gate(Mode.LIMIT, "export costs 2.0 c/kWh: holding the target", UTC_S - 600.0)

@@ -13,7 +13,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 GRAFANA = ROOT / "grafana"
 FILES = sorted((GRAFANA / "dashboards").glob("*.json"))
-HOME, INVERTERS, ENERGY = "zero-export", "zero-export-inverters", "zero-export-energy"
+HOME, INVERTERS, ENERGY, ENVOY = "zero-export", "zero-export-inverters", "zero-export-energy", "zero-export-enphase"
 RAW, LASTING = "zero-export-influxdb", "zero-export-lasting"
 Json = dict[str, Any]
 

@@ -23,6 +23,7 @@ from app.model import (
 from app.telemetry.points import Point
 from app.telemetry.projector import Projector
 from app.telemetry.rollup import Rollup
+from tests.enphase.fake_envoy import make_envoy
 from tests.telemetry.ticks import BATTERY, EAST, LEDGER, WEST, make_account, make_inverter, make_tick
 
 SECONDS = 600
@@ -74,6 +75,7 @@ def _tick(second: int, start_s: float, outlook: Outlook) -> Tick:
         outlook=outlook,
         faults=(FAULT,) if second in BROKEN_S else (),
         excursions=make_account(20.0 if second in EXCEEDED_S else 0.0, lengths_s),
+        envoy=make_envoy(float(second // 5 * 5), start_s + second // 5 * 5),
         ledger=replace(LEDGER, today=account(0), month=account(0), total=account(9), day_utc_s=None, month_utc_s=None),
     )
 

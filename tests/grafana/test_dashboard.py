@@ -12,7 +12,7 @@ import pytest
 from app.model import Mode
 from app.telemetry.points import GATE_NUMBERS, LASTING, MEASUREMENTS, MODE_NUMBERS, SCHEMA
 from tests.grafana import boards
-from tests.grafana.boards import ASKED, BOARDS, ENERGY, GRAFANA, HOME, INVERTERS, Asked
+from tests.grafana.boards import ASKED, BOARDS, ENERGY, ENVOY, GRAFANA, HOME, INVERTERS, Asked
 
 EVERY_PANEL = [(uid, panel["title"]) for uid in BOARDS for panel in boards.panels(uid)]
 GRAPHS = {"timeseries", "barchart", "state-timeline"}
@@ -64,12 +64,12 @@ def test_the_committed_files_are_what_the_script_writes() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_there_are_three_dashboards_and_each_file_is_named_like_its_uid() -> None:
-    assert set(BOARDS) == {HOME, INVERTERS, ENERGY}
+def test_there_are_four_dashboards_and_each_file_is_named_like_its_uid() -> None:
+    assert set(BOARDS) == {HOME, INVERTERS, ENERGY, ENVOY}
     assert {path.stem for path in boards.FILES} == set(BOARDS)
     assert (BOARDS[HOME]["title"], BOARDS[HOME]["refresh"]) == ("Zero Export", "5s")
     assert BOARDS[HOME]["time"] == {"from": "now-1h", "to": "now"}
-    assert len({board["title"] for board in BOARDS.values()}) == 3
+    assert len({board["title"] for board in BOARDS.values()}) == 4
 
 
 def test_nothing_that_users_knew_is_lost() -> None:
@@ -198,6 +198,7 @@ def test_every_dashboard_lets_one_choose_the_site_and_one_the_inverters() -> Non
         HOME: ["site"],
         INVERTERS: ["site", "inverter"],
         ENERGY: ["site"],
+        ENVOY: ["site"],
     }
     inverter = boards.variables(INVERTERS)[1]
     assert (inverter["multi"], inverter["includeAll"], inverter["allValue"]) == (True, True, ".*")

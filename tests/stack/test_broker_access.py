@@ -68,6 +68,7 @@ MAY_NOT_WRITE = [
     ("home", "zeropower/state/heartbeat"),
     ("home", "zeropower/set/anything/else"),
     ("home", "zero-export/venus"),
+    ("home", "enphase/envoy-s/meters"),
 ]
 
 MAY_READ = [
@@ -82,6 +83,7 @@ MAY_READ = [
     ("home", "app", DISCOVERY),
     ("home", "app", "zero-export/venus"),
     ("home", "app", "zero-export/venus/pv"),
+    ("home", "app", "enphase/envoy-s/meters"),
     ("home", "home", "homeassistant/status"),
 ]
 

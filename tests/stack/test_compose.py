@@ -103,7 +103,8 @@ def test_what_the_configuration_reads_reaches_the_container(config: str) -> None
 def test_controller_and_broker_agree_on_their_topics_and_logins() -> None:
     app = compose.services(MAIN)["app"]["environment"]
     broker = compose.services(MAIN)["mosquitto"]["environment"]
-    shared = ("MQTT_USERNAME", "MQTT_PASSWORD", "MQTT_TOPIC_PREFIX", "OPENDTU_TOPIC_PREFIX", "HOMEASSISTANT_PREFIX")
+    prefixes = ("MQTT_TOPIC_PREFIX", "OPENDTU_TOPIC_PREFIX", "HOMEASSISTANT_PREFIX", "ENPHASE_TOPIC")
+    shared = ("MQTT_USERNAME", "MQTT_PASSWORD", *prefixes)
     assert all(app[key] == broker[key] for key in shared)
 
 

@@ -62,12 +62,24 @@ def test_the_file_spells_out_the_defaults_it_relies_on(filled_in: Path) -> None:
     assert control == bare.control
 
 
-def test_the_example_for_home_assistant_is_right_once_its_marks_are_taken_away(filled_in: Path) -> None:
-    text = filled_in.read_text(encoding="utf-8")
-    before, found, after = text.partition("# homeassistant:")
+def without_marks(path: Path, name: str) -> None:
+    """Take the marks away from the example of a section."""
+    before, found, after = path.read_text(encoding="utf-8").partition(f"# {name}:")
     example, rest = (found + after).split("\n\n", 1)
     uncommented = "\n".join(line.removeprefix("# ").replace("#   ", "  ", 1) for line in example.splitlines())
-    filled_in.write_text(f"{before}{uncommented}\n\n{rest}", encoding="utf-8")
+    path.write_text(f"{before}{uncommented}\n\n{rest}", encoding="utf-8")
+
+
+def test_the_example_for_enphase_is_right_once_its_marks_are_taken_away(filled_in: Path) -> None:
+    without_marks(filled_in, "enphase")
+    section = load(filled_in, FILLED | {"ENPHASE_TOKEN": "token", "ENPHASE_TOPIC": "roof/envoy"}).enphase
+    assert section is not None
+    assert section.publish is not None
+    assert section.publish.topic == "roof/envoy"
+
+
+def test_the_example_for_home_assistant_is_right_once_its_marks_are_taken_away(filled_in: Path) -> None:
+    without_marks(filled_in, "homeassistant")
     section = load(filled_in, FILLED | {"HOMEASSISTANT_PREFIX": "ha"}).homeassistant
     assert section is not None
     assert section.discovery_prefix == "ha"

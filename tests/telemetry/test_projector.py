@@ -24,11 +24,13 @@ from app.model import (
 )
 from app.telemetry.points import MEASUREMENTS, MODE_NUMBERS, SCHEMA, TEXT, Point
 from app.telemetry.projector import Projector
+from tests.enphase.fake_envoy import make_envoy
 from tests.telemetry.ticks import (
     BATTERY,
     EAST,
     LEDGER,
     OUTLOOK,
+    RULED,
     UTC_S,
     WEST,
     make_account,
@@ -56,7 +58,7 @@ def test_a_full_tick_fills_every_field_of_the_schema() -> None:
         make_tick(
             60.0,
             outlook=Outlook((replace(OUTLOOK.slots[0], confirmed=False),)),
-            inverters=(make_inverter(seq=2, acked_w=400.0),),
+            inverters=(make_inverter(seq=2, acked_w=400.0, rule=RULED),),
             faults=(fault,),
             settings=Settings(False, 20.0),
             mode=Mode.PAUSED,
@@ -65,6 +67,7 @@ def test_a_full_tick_fills_every_field_of_the_schema() -> None:
             gateways=(GatewayState("opendtu", True, 1.0, -1.0, 2.0, 3.0, data_seq=2),),
             battery=replace(BATTERY, at_s=159.0),
             excursions=make_account(0.0, (20.0,)),
+            envoy=make_envoy(159.0, UTC_S + 59.0),
         )
     )
     for measurement in SCHEMA:

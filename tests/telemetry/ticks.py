@@ -24,6 +24,8 @@ from app.model import (
     PriceSlot,
     PriceState,
     Reading,
+    Rule,
+    RuleState,
     Settings,
     Snapshot,
     StoreState,
@@ -45,6 +47,9 @@ LEDGER = Ledger(
 STORES = (StoreState("influxdb", 1000, 20, 1, 2, 3.5, 4096, 268_435_456),)
 BATTERY = BatteryState("Cellar", 61.5, -420.0, 99.5, 15.0, 10_000.0)
 EAST, WEST = "116180400001", "116180400002"
+
+
+RULED = RuleState(300.0, 120.0, accepted=Rule(0.0), shown=Rule(0.0), shown_at_s=1.0)
 
 
 def make_inverter(serial: str = EAST, name: str = "Roof east", seq: int = 1, **changes: Any) -> InverterState:
@@ -73,6 +78,7 @@ def make_inverter(serial: str = EAST, name: str = "Roof east", seq: int = 1, **c
         "acked_w": 500.0,
         "acked_pct": 33.3,
         "rssi_dbm": -60.0,
+        "writes_today": 12,
     }
     return InverterState(serial=serial, name=name, ac=ac, panels=panels, data_seq=seq, **{**known, **changes})
 
@@ -112,6 +118,7 @@ def make_tick(at_s: float = 0.0, **changes: Any) -> Tick:
         "outlook": changes.pop("outlook", OUTLOOK),
         "ledger": changes.pop("ledger", LEDGER),
         "stores": changes.pop("stores", STORES),
+        "envoy": changes.pop("envoy", None),
     }
     decision = Decision(grid_w=grid_w, **{**decided, **changes})
     return Tick(snapshot, decision, dry_run=dry_run, step_s=step_s, excursions=excursions, outside=outside, **told)

@@ -48,8 +48,8 @@ export class Journal {
 
   /** Ask again when something changed that is written down. */
   show(status) {
-    const { mode, enabled, target_point_w: target, override, excursions, faults } = status;
-    const seen = JSON.stringify([mode, enabled, target, override, excursions?.total, faults.map((fault) => fault.key)]);
+    const { mode, enabled, target_point_w: target, override, excursions, faults, enphase } = status;
+    const seen = JSON.stringify([mode, enabled, target, override, excursions?.total, enphase?.events, faults.map((fault) => fault.key)]);
     if (seen !== this.#seen && this.#seen) this.#soon(SETTLE_MS);
     this.#seen = seen;
   }
