@@ -62,12 +62,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="zero-export",
-        description="Caps Hoymiles inverters behind OpenDTU at what the house uses, so that nothing is exported.",
+        description="Caps solar inverters at what the house uses, so that nothing is exported.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="command")
+    _add_running(commands)
+    _add_trying(commands)
+    _add_finding(commands)
+    _add_law(commands)
+    _add_keeping(commands)
+    return parser
 
+
+def _add_running(commands: Subparsers) -> None:
     run = _command(commands, "run", _run, "regulate (or watch, with --dry-run) until stopped")
     run.add_argument("--dry-run", action="store_true", help="compute, record and show, and never command an inverter")
     run.add_argument("--record", action="store_true", help="keep every tick in data_dir/ticks, for replay")
@@ -87,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
         "--data-dir", type=Path, metavar="DIR", help="keep its history here (default: forgotten at the end)"
     )
 
+
+def _add_trying(commands: Subparsers) -> None:
     _command(commands, "check", _check, "validate the configuration: every mistake as file:line: key: what is wrong")
 
     doctor = _command(commands, "doctor", _doctor, "try each real device once and say what to do")
@@ -104,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
         "--serial", action="append", default=[], metavar="S", help="step only this inverter (default: all enabled ones)"
     )
 
+
+def _add_finding(commands: Subparsers) -> None:
     discover_text = "look for meters and OpenDTUs in the network, and print the lines for config.yaml"
     discover = commands.add_parser("discover", help=discover_text, description=f"{discover_text}. It changes nothing.")
     discover.set_defaults(command=_discover)
@@ -127,6 +139,8 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds", type=_above_zero, default=120.0, metavar="N", help="wait so long for the button (default: 120)"
     )
 
+
+def _add_law(commands: Subparsers) -> None:
     simulate = commands.add_parser(
         "simulate",
         help="a scoreboard: this law beside those of other projects in the same simulated houses",
@@ -149,6 +163,8 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--json", action="store_true", help="print the result as JSON")
     replay.add_argument("--all", action="store_true", help="show every difference (default: the first 10)")
 
+
+def _add_keeping(commands: Subparsers) -> None:
     export = _command(
         commands, "export", _export, "write what was recorded as CSV or Parquet: any range, also while it runs"
     )
@@ -173,7 +189,6 @@ def _parser() -> argparse.ArgumentParser:
 
     schema_command = commands.add_parser("schema", help="print the JSON Schema of config.yaml, for editors")
     schema_command.set_defaults(command=_schema)
-    return parser
 
 
 def _command(

@@ -98,7 +98,7 @@ def _links(snapshot: Snapshot) -> Iterator[Fault]:
         )
     for gateway in snapshot.gateways:
         if gateway.fault:
-            usual = f"Check {gateway.name}'s power, WiFi and MQTT settings."
+            usual = f"Check {gateway.name}'s power, network, login and MQTT settings."
             yield Fault(f"gateway:{gateway.name}", gateway.fault, gateway.next_step or usual)
 
 

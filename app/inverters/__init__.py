@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from app.access import Access
 from app.inverters.ahoydtu import AhoyDtuInverterConfig, ahoydtus
 from app.inverters.base import InverterDriver, InverterSection
+from app.inverters.enphase import Enphase, EnphaseInverterConfig
 from app.inverters.goodwe import GoodWe, GoodWeConfig
 from app.inverters.opendtu import OpenDtu, OpenDtuConfig, OpenDtuInverterConfig
 
@@ -21,12 +22,15 @@ def _named(value: Any) -> Any:
 
 
 InverterConfig = Annotated[
-    Annotated[OpenDtuInverterConfig | AhoyDtuInverterConfig | GoodWeConfig, Field(discriminator="type")],
+    Annotated[
+        OpenDtuInverterConfig | AhoyDtuInverterConfig | GoodWeConfig | EnphaseInverterConfig,
+        Field(discriminator="type"),
+    ],
     BeforeValidator(_named),
 ]
 
 
-RULED: set[str] = set()  # types that keep to rules by themselves
+RULED = {"enphase"}  # types that keep to rules by themselves
 
 
 def keeps_to_rules(section: dict[str, Any]) -> bool:
@@ -40,4 +44,5 @@ def build(inverters: Sequence[InverterConfig], opendtu: OpenDtuConfig, access: A
     drivers: list[InverterDriver] = [OpenDtu(opendtu, behind, access.broker(opendtu.mqtt))] if behind else []
     drivers += ahoydtus((item for item in inverters if isinstance(item, AhoyDtuInverterConfig)), access)
     drivers += [GoodWe(item, access) for item in inverters if isinstance(item, GoodWeConfig)]
+    drivers += [Enphase(item, access) for item in inverters if isinstance(item, EnphaseInverterConfig)]
     return drivers

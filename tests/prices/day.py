@@ -42,7 +42,8 @@ class InProcess:
         async def whole() -> AsyncIterator[bytes]:
             yield answer.body
 
-        yield SimpleNamespace(status=answer.status, headers=answer.headers, content=SimpleNamespace(iter_any=whole))
+        content = SimpleNamespace(iter_any=whole)
+        yield SimpleNamespace(status=answer.status, headers=answer.headers, cookies={}, content=content)
 
 
 @dataclass

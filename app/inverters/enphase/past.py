@@ -1,0 +1,44 @@
+"""What must outlive the program: the rule that was taken last, and what the gateway held before our first change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from app.kept import Kept
+from app.model import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """``control``: by which way the rule was given. ``found``: what ``/ivp/ss/dpel`` held before our first change.
+
+    ``written``: what we sent last; ``seen``: the gateway has shown it since, so whatever differs now is not ours.
+    ``storage``: it shows a battery of its own.
+    """
+
+    control: str = ""
+    accepted: Rule | None = None
+    accepted_utc_s: float | None = None
+    found: dict[str, Any] | None = None
+    written: dict[str, Any] | None = None
+    seen: bool = False
+    storage: bool | None = None
+
+
+class Memory:
+    """The past of one gateway, in a file of its own. ``left``: what another way of control has left behind."""
+
+    def __init__(self, data_dir: Path, serial: str, control: str) -> None:
+        self._file = Kept(data_dir / f"enphase-{serial}.json", Past, Past(), f"rule of the Enphase gateway {serial}")
+        self.past = self._file.read()
+        other = self.past.control not in ("", control)
+        self.left = self.past if other and self.past.accepted not in (None, Rule()) else None
+        if self.past.control != control:
+            self.past = Past(control)
+
+    async def keep(self, **changes: Any) -> None:
+        """Change it, on the disk as well before this returns."""
+        self.past = replace(self.past, **changes)
+        await self._file.save(self.past)
