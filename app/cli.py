@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from app import exporting, logs
 from app.config import Config, ConfigError, RecorderConfig, load, schema
 from app.dotenv import environment_for
+from app.enphase.ensemble import command as ensemble_command
 from app.fields import valid_host
 from app.model import DeviceError
 from app.redact import Redactor, secrets_of
@@ -146,6 +147,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.add_argument("--json", action="store_true", help="print the result as JSON")
     replay.add_argument("--all", action="store_true", help="show every difference (default: the first 10)")
+
+    ensemble = commands.add_parser("ensemble", help=ensemble_command.TEXT, description=ensemble_command.TEXT)
+    ensemble_command.add_to(ensemble, lambda inner, name, text: _command(inner, name, _ensemble, text))
 
     export = _command(
         commands, "export", _export, "write what was recorded as CSV or Parquet: any range, also while it runs"
@@ -352,6 +356,12 @@ def _replay(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     config = _load(options)
     return exporting.export(options, config.data_dir / "telemetry.db", config.site)
+
+
+def _ensemble(options: argparse.Namespace) -> int:
+    config = _load(options)
+    logs.quiet()
+    return ensemble_command.run(config, options)
 
 
 def _schema(_options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from app.enphase.section import EnphaseSection
 from app.fields import BrokerConfig, CommandLine, Section, TopicPrefix, Url, is_notorious
 from app.inverters import InverterConfig
 from app.inverters.opendtu import OpenDtuConfig
@@ -226,6 +227,7 @@ class Config(Section):
     inverters: tuple[InverterConfig, ...] = Field(min_length=1, max_length=20)
     control: ControlConfig = ControlConfig()
     price: PriceConfig | None = None
+    enphase: EnphaseSection | None = Field(None, description="an Enphase gateway; default: none")
     influxdb: InfluxConfig | None = None
     recorder: RecorderConfig | None = Field(None, description="record ticks; default: not")
     excursions: ExcursionConfig = ExcursionConfig()

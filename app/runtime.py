@@ -27,6 +27,7 @@ from app.brokers import Brokers
 from app.config import Config
 from app.control import EXPORT_WEIGHTS, Controller, ControlSettings, PriceRules
 from app.control.commissioning import usable_dead_time_s
+from app.enphase.ensemble.build import build as build_ensemble
 from app.excursions import Evidence, ExcursionCounter
 from app.fleet import Fleet
 from app.hub import Hub
@@ -83,6 +84,7 @@ class System:
         self._fleet = Fleet(drivers, [item.id for item in config.inverters], config.site, heartbeat)
         self._actuator = Actuator(self._fleet)
         self._pricing = Pricing(config, session, self._broker)
+        self._ensemble = build_ensemble(config, access)
         self._ledger_file = Kept(config.data_dir / "ledger.json", KeptLedger, KeptLedger(), "ledger")
         self._ledger = LedgerKeeper(
             self._pricing.currency,
@@ -107,7 +109,9 @@ class System:
             asked.over_w, asked.longer_s, config.control.export_limit_w, self._evidence.read()
         )
         self._alerts = Alerts(config.alerts, config.site, self._faults) if config.alerts is not None else None
-        self._mqtt = MqttSurface(self._broker, config.mqtt.topic_prefix, self._hub, self._store, self.describe)
+        self._mqtt = MqttSurface(
+            self._broker, config.mqtt.topic_prefix, self._hub, self._store, self.describe, ensemble=self._ensemble
+        )
         self._discovery = Discovery.of(config, self._broker, self._hub)
         self._http = HttpServer(
             config.http,
@@ -119,6 +123,7 @@ class System:
             faults=self._telemetry.faults,
             tests=self._tests,
             stored=self._telemetry.records,
+            ensemble=self._ensemble,
             dropped=lambda: {"inverters": self._fleet.dropped, "set": self._mqtt.dropped},
         )
         self._watchdog = Watchdog()
@@ -161,6 +166,8 @@ class System:
         }
         edges |= self._pricing.edges()
         edges |= {f"mqtt of {broker.address}": broker.run for broker in self._brokers.others}
+        if self._ensemble is not None:
+            edges["ensemble"] = self._ensemble.run
         if self._recorder is not None:
             edges["recorder"] = self._recorder.run
         if self._alerts is not None:
@@ -206,11 +213,20 @@ class System:
         excursions = None if tick.dry_run else self._excursions.observe(tick.snapshot, tick.decision)
         excursion = self._excursions.fault()
         outside = (*(() if excursion is None else (excursion,)), *self._mqtt.faults(), *self._telemetry.faults())
-        outside += self._pricing.faults()
+        outside += self._pricing.faults() + (self._ensemble.faults() if self._ensemble is not None else ())
         ledger = None if tick.dry_run else self._ledger.observe(tick.snapshot, tick.decision)
         outlook = self._pricing.observe(tick.snapshot, tick.decision)
-        stores = self._telemetry.stores()
-        return replace(tick, excursions=excursions, outside=outside, outlook=outlook, ledger=ledger, stores=stores)
+        if self._ensemble is not None and self._pricing.settled:
+            self._ensemble.observe(tick.decision.gate)
+        return replace(
+            tick,
+            excursions=excursions,
+            outside=outside,
+            outlook=outlook,
+            ledger=ledger,
+            stores=self._telemetry.stores(),
+            ensemble=self._ensemble.state if self._ensemble is not None else None,
+        )
 
     def freeze(self) -> Snapshot:
         """Everything the core may look at, as it is now."""
@@ -273,6 +289,8 @@ class System:
             ("excursions and ledger", self._keep_evidence()),
             ("page", self._http.stop()),
         ]
+        if self._ensemble is not None:
+            steps.append(("ensemble", self._ensemble.close()))
         if self._recorder is not None:
             steps.append(("recorder", self._recorder.close()))
         for what, closing in steps:

@@ -6,6 +6,7 @@ from app.api.archive_schemas import archive_schemas
 from app.api.price_schemas import price_schemas
 from app.api.shapes import FLAG, ON_OFF, TEXT, Json, many, maybe, number, optional, record, ref
 from app.api.status import STALLED_S
+from app.api.storage_schemas import storage_schemas
 from app.model import Mode, Progress
 from app.state import TARGET_RANGE_W
 
@@ -78,6 +79,7 @@ def schemas() -> dict[str, Json]:
             inverters_s={"type": "object", "additionalProperties": number("by serial")},
         ),
         **archive_schemas(),
+        **storage_schemas(),
         "Health": record(
             status={"type": "string", "enum": ["ok", "starting", "stalled"]},
             tick_age_s=number("since the control loop last turned"),
@@ -105,6 +107,7 @@ def _status() -> Json:
         broker_connected=optional("boolean"),
         step_test=maybe("StepTest"),
         excursions=maybe("Excursions"),
+        ensemble=maybe("Ensemble"),
         stores=many(ref("Store")),
         faults=many(ref("Fault")),
         ages=ref("Ages"),
