@@ -25,7 +25,7 @@ class Busy(DeviceDataError):  # noqa: N818 - a state of the device
 
 async def get_json(session: aiohttp.ClientSession, url: str, timeout_s: float, **request: Any) -> Any:
     """GET a small JSON document; keywords and failures are those of `get_body`."""
-    return _loads(place(url), await get_body(session, url, timeout_s, **request))
+    return loads(place(url), await get_body(session, url, timeout_s, **request))
 
 
 async def get_body(
@@ -48,16 +48,16 @@ async def get_body(
 def body_of(answer: Answer, who: str, login: str = "username and password") -> bytes:
     """The document in an answer. Raises `DeviceError` naming ``who``, and ``login`` where that is refused."""
     if answer.status != 200:
-        raise _refused(answer, who, login)
+        raise refusal(answer, who, login)
     return answer.body
 
 
-def document(answer: Answer, who: str) -> Any:
-    """The JSON of an answer. Raises `DeviceError` naming ``who``."""
-    return _loads(who, body_of(answer, who))
+def document(answer: Answer, who: str, login: str = "username and password") -> Any:
+    """The JSON of an answer. Raises `DeviceError` naming ``who``, and ``login`` where that is refused."""
+    return loads(who, body_of(answer, who, login))
 
 
-def _refused(answer: Answer, who: str, login: str) -> DeviceError:
+def refusal(answer: Answer, who: str, login: str = "username and password") -> DeviceError:
     """What an answer without a document means."""
     status = answer.status
     if status in (401, 403):
@@ -77,7 +77,8 @@ def _refused(answer: Answer, who: str, login: str) -> DeviceError:
     return DeviceDataError(f"{who} answers HTTP {status}")
 
 
-def _loads(who: str, body: bytes) -> Any:
+def loads(who: str, body: bytes) -> Any:
+    """The JSON of a body. Raises `DeviceDataError` naming ``who``."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 class Kept(Generic[T]):
-    """One file. ``kind`` is what pydantic makes of its JSON; ``what`` it holds, in the plural, for the log."""
+    """One file. ``kind`` is what pydantic makes of its JSON; ``what`` it holds, for the log; ``mode``: its rights."""
 
-    def __init__(self, path: Path, kind: Any, nothing: T, what: str) -> None:
-        self._path, self._nothing, self._what = path, nothing, what
+    def __init__(self, path: Path, kind: Any, nothing: T, what: str, mode: int = 0o666) -> None:
+        self._path, self._nothing, self._what, self._mode = path, nothing, what, mode
         self._json: TypeAdapter[T] = TypeAdapter(kind)
         self._lock = asyncio.Lock()
         self._saved = b""
@@ -55,7 +55,7 @@ class Kept(Generic[T]):
 
     def _write(self, content: bytes) -> None:
         try:
-            replace_file(self._path, content)
+            replace_file(self._path, content, mode=self._mode)
         except OSError as error:
             if not self._failing:
                 log.error("cannot save the %s to %s: %s; trying again", self._what, self._path, error.strerror)

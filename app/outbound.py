@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ import aiohttp
 from app.model import DeviceAuthError, DeviceDataError, DeviceUnavailable
 
 MAX_BODY_BYTES = 65_536
+REFUSAL_BYTES = 4096
 
 
 class CertificateChanged(DeviceAuthError):  # noqa: N818 - a name that says what happened
@@ -27,11 +28,12 @@ class CertificateChanged(DeviceAuthError):  # noqa: N818 - a name that says what
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server said; the body only where the status is 200."""
+    """What a server said; the body only where the status is 200, or where any was asked for. ``cookies``: new ones."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cookies: Mapping[str, str] = field(default_factory=dict)
 
 
 def new_session() -> aiohttp.ClientSession:
@@ -54,9 +56,14 @@ async def ask(
     method: str = "GET",
     connect_s: float | None = None,
     headers: Mapping[str, str] | None = None,
+    max_bytes: int = MAX_BODY_BYTES,
+    any_status: bool = False,
     **request: Any,
 ) -> Answer:
-    """Ask for a small document. Raises `DeviceError` with a sentence that begins with ``who``, by default the URL."""
+    """Ask for a document. Raises `DeviceError` with a sentence that begins with ``who``, by default the URL.
+
+    ``any_status``: the body also of other answers than 200; of a refusal only the beginning.
+    """
     who = who or place(url)
     timeout = aiohttp.ClientTimeout(total=timeout_s, connect=connect_s)
     headers = {"Accept-Encoding": "identity", **(headers or {})}
@@ -64,8 +71,13 @@ async def ask(
         async with session.request(
             method, url, timeout=timeout, headers=headers, allow_redirects=False, auto_decompress=False, **request
         ) as response:
-            body = await _body(response, who) if response.status == 200 else b""
-            return Answer(response.status, response.headers, body)
+            body = b""
+            if response.status == 200 or (any_status and response.ok):
+                body = await _body(response, who, max_bytes)
+            elif any_status:
+                body = await _beginning(response)
+            cookies = {name: cookie.value for name, cookie in response.cookies.items()}
+            return Answer(response.status, response.headers, body, cookies)
     except TimeoutError:
         raise DeviceUnavailable(f"{who} does not answer within {timeout_s:g} s") from None
     except aiohttp.ServerFingerprintMismatch:
@@ -139,6 +151,8 @@ async def listen(
         except TimeoutError:
             raise DeviceUnavailable(f"{who} does not answer within {timeout_s:g} s") from None
         yield response
+    except aiohttp.ServerFingerprintMismatch:
+        raise CertificateChanged(f"{who} shows another certificate than at the first contact") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise DeviceUnavailable(f"cannot reach {who}: {cause(error)}") from None
     finally:
@@ -146,14 +160,25 @@ async def listen(
             response.close()
 
 
-async def _body(response: aiohttp.ClientResponse, who: str) -> bytes:
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """What a refusal says, as far as anybody would read it; nothing where it breaks off."""
+    body = bytearray()
+    with suppress(aiohttp.ClientPayloadError):
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) >= REFUSAL_BYTES:
+                break
+    return bytes(body[:REFUSAL_BYTES])
+
+
+async def _body(response: aiohttp.ClientResponse, who: str, max_bytes: int) -> bytes:
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise DeviceDataError(f"{who} sends a packed answer, which was not asked for")
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise DeviceDataError(f"{who} answers more than {MAX_BODY_BYTES} bytes")
+        if len(body) > max_bytes:
+            raise DeviceDataError(f"{who} answers more than {max_bytes} bytes")
     return bytes(body)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.enphase.fake import FOLDER
 from tests.meters.contract import Case
-from tests.meters.fakes.envoy import FOLDER
 from tests.meters.rigs.http import http_rig
 
 

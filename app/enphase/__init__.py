@@ -1,0 +1,1 @@
+"""The client of an Enphase IQ Gateway or Envoy-S: its login, its certificate, its few sockets."""
