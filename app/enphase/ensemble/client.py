@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -37,9 +38,12 @@ if TYPE_CHECKING:
 READ_S = 90.0  # for all documents of one look; /production.json alone may take 10 s
 WRITE_S = 40.0
 REQUEST = aiohttp.ClientTimeout(total=25.0, connect=8.0)
+IDLE_S = 540.0  # a session at the gateway ends after 10 minutes
 MAX_BODY_BYTES = 1_000_000  # inventories and tariffs are some kB
-TOKEN_FROM = (7,)
-RENEWING = "/ivp/ensemble/inventory"
+LONGEST_S = 3600.0  # after that it is asked again what it has
+FIRST = "/ivp/meters"
+INVENTORY, TARIFF = "/ivp/ensemble/inventory", "/admin/lib/tariff"
+CONTACTS = "/ivp/ss/dry_contact_settings"
 CONTACT_FIELDS = {"soc_low_pct": "soc_low", "soc_high_pct": "soc_high"}  # ours and pyenphase's
 
 
@@ -51,7 +55,7 @@ class EnsembleClient:
         self._session: aiohttp.ClientSession | None = None
         self._envoy: Envoy | None = None
         self._token = ""
-        self._refused = False
+        self._used_s = self._met_s = 0.0  # monotonic: asked last, and asked what it has
 
     @property
     def name(self) -> str:
@@ -64,7 +68,10 @@ class EnsembleClient:
             async with asyncio.timeout(READ_S):
                 envoy = await self._connected()
                 data = await envoy.update()
-                return state_of(data, self.name, now_s)
+                state = state_of(data, self.name, now_s)
+            if not {INVENTORY, TARIFF} <= set(data.raw):
+                self._envoy = None  # what it has is found out once: a gateway that was starting would stay empty
+            return state
 
     async def send(self, action: Automatic | Grid) -> None:
         """Write one thing, on what was read just before. Raises `DeviceError`; it may then have happened all the same."""
@@ -82,16 +89,19 @@ class EnsembleClient:
 
     async def _connected(self) -> Envoy:
         about = await self._gateway.about()
-        if self._refused:
-            self._refused = False
-            await self._gateway.get_json(RENEWING, max_bytes=MAX_BODY_BYTES)  # it gets a new token where it needs one
-        token = await self._gateway.token() if about.version >= TOKEN_FROM else ""
-        if self._envoy is not None and token == self._token:
+        if self._envoy is None:
+            with suppress(DeviceDataError):  # it answers, and that is enough
+                await self._gateway.get_json(FIRST)  # an outage in our own words, and a new token where one is needed
+        token = await self._gateway.token() if about.wants_token else ""
+        now_s = time.monotonic()
+        old = now_s - self._used_s > IDLE_S or now_s - self._met_s > LONGEST_S
+        self._used_s = now_s
+        if self._envoy is not None and token == self._token and not old:
             return self._envoy
         await self.close()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=await self._gateway.ssl(), limit=2),
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=aiohttp.CookieJar(unsafe=True),  # for the session that goes with the token; no other host is asked
             headers={"Accept-Encoding": "identity"},
             auto_decompress=False,
             response_class=_SmallResponse,
@@ -105,7 +115,7 @@ class EnsembleClient:
         else:
             login = self._gateway.login
             await envoy.authenticate(username=login.username, password=login.password)
-        self._envoy, self._token = envoy, token
+        self._envoy, self._token, self._met_s = envoy, token, now_s
         return envoy
 
     @contextmanager
@@ -121,9 +131,7 @@ class EnsembleClient:
             raise DeviceUnavailable(f"{self.name} does not answer within {timeout_s:g} s") from None
         except Exception as error:  # noqa: BLE001 - pyenphase trusts the documents: they may make it raise anything
             self._envoy = None
-            told = self._translated(error)
-            self._refused = isinstance(told, DeviceAuthError)
-            raise told from None
+            raise self._translated(error) from None
 
     def _translated(self, error: Exception) -> DeviceError:
         errors = _library()
@@ -193,6 +201,20 @@ def _library() -> Any:
     return pyenphase
 
 
+def _whole(envoy: Envoy, id_: str) -> None:
+    """Raises `DeviceDataError` where pyenphase would leave out a setting that the gateway has told."""
+    if envoy.data is None or id_ not in envoy.data.dry_contact_settings:
+        raise DeviceDataError(f"the settings of dry contact {id_} could not be read, so they cannot be sent whole")
+    sent = envoy.data.dry_contact_settings[id_].to_api()
+    for told in envoy.data.raw[CONTACTS]["dry_contacts"]:
+        missing = sorted(set(told) - set(sent)) if told["id"] == id_ else []
+        if missing:
+            raise DeviceDataError(
+                f"dry contact {id_} has settings that are not known here ({', '.join(missing)[:80]}); an incomplete set may "
+                "crash the gateway, so nothing is sent: change it in the Enphase app"
+            )
+
+
 async def _send(envoy: Envoy, action: Automatic | Grid) -> None:
     match action:
         case StorageMode():
@@ -206,6 +228,7 @@ async def _send(envoy: Envoy, action: Automatic | Grid) -> None:
         case DryContactSwitch():
             await (envoy.open_dry_contact if action.state == "open" else envoy.close_dry_contact)(action.id)
         case DryContactSet():
+            _whole(envoy, action.id)
             changes = {CONTACT_FIELDS.get(key, key): value for key, value in action.settings.given.items()}
             await envoy.update_dry_contact({"id": action.id} | changes)
         case AcbSleep():

@@ -106,7 +106,7 @@ class Ensemble:
 
     async def _keep_looking(self) -> None:
         while True:
-            journal, looked_s = await self._once(), self._clock()
+            journal, looked_s = await self._once(), time.monotonic()
             while (wait_s := self._wait_s(journal, looked_s)) > 0.0:
                 self._look.clear()
                 with suppress(TimeoutError):
@@ -118,7 +118,7 @@ class Ensemble:
         """Until the next look: at what was just written earlier than at the rest."""
         due = [one.due_utc_s() for one in journal.expected.values()]
         soonest_s = min((at - self._utc() for at in due if at is not None), default=self._config.interval_s)
-        since_s = self._clock() - looked_s
+        since_s = time.monotonic() - looked_s
         return min(self._config.interval_s - since_s, max(LEAST_S - since_s, soonest_s))
 
     async def _once(self) -> Journal:
