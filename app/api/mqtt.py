@@ -11,9 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from app.api import storage
 from app.api.override import from_text
 from app.api.rivals import Rivals
-from app.api import storage
 from app.broker import Broker, Message
 from app.enphase.ensemble.actions import parse
 from app.enphase.ensemble.driver import Ensemble

@@ -10,7 +10,7 @@ from app.model import DryContact, EnsembleState, StorageBattery
 
 
 def ensemble(state: EnsembleState, now_s: float | None) -> dict[str, Any]:
-    """What the gateway last told; without its age where ``now_s`` is None, for what is sent only when it has changed."""
+    """What the gateway last told; without its age where ``now_s`` is None, for what is sent as it changes."""
     age = {} if now_s is None else {"age_s": age_s(state.at_s, now_s)}
     return age | {
         "name": state.name,

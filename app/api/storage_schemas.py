@@ -79,7 +79,7 @@ def _ensemble() -> Json:
 def act_on_storage() -> Json:
     """The operation that does one action."""
     return {
-        "summary": "Do one action on storage, relays and dry contacts behind an Enphase gateway; takes up to two minutes",
+        "summary": "Do one action on storage, relays or dry contacts of an Enphase gateway; it may take two minutes",
         "requestBody": {"required": True, "content": {"application/json": {"schema": ref("EnsembleAction")}}},
         "responses": {
             "200": answer("The gateway took it, or it was so already", "EnsembleDone"),

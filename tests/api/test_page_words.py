@@ -14,7 +14,7 @@ from app.model import StoreState, Tick
 
 from .conftest import Build, House, Visit
 from .test_price_page import priced
-from .ticks import ACCOUNT, METER_FAULT, make_inverter, make_tick
+from .ticks import ACCOUNT, METER_FAULT, STORAGE, make_inverter, make_tick
 
 pytestmark = pytest.mark.e2e
 
@@ -39,7 +39,8 @@ def everything() -> Tick:
     stores = (StoreState("influxdb", 10, 120, 3, 2, 300.0, 10, 20), StoreState("sqlite", 50))
     tick = priced([9.0, -4.0, 6.0, 8.25, 3.0, 1.0, -2.0, 4.0])
     snapshot = replace(tick.snapshot, inverters=inverters)
-    return replace(tick, snapshot=snapshot, stores=stores, excursions=ACCOUNT, outside=(METER_FAULT,), dry_run=True)
+    tick = replace(tick, snapshot=snapshot, stores=stores, excursions=ACCOUNT, outside=(METER_FAULT,), dry_run=True)
+    return replace(tick, ensemble=STORAGE)
 
 
 async def texts(page: Page, language: str) -> dict[str, str]:

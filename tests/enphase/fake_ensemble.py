@@ -19,7 +19,8 @@ from tests.enphase.fake import FakeGateway, Handler
 
 CONTACT_KEYS = {
     "id", "type", "grid_action", "micro_grid_action", "gen_action", "override", "load_name", "mode", "soc_low",
-    "soc_high", "pv_serial_nb", "manual_override", "essential_start_time", "essential_end_time", "black_s_start", "priority",
+    "soc_high", "pv_serial_nb", "manual_override", "essential_start_time", "essential_end_time",
+    "black_s_start", "priority",
 }  # fmt: skip
 
 
@@ -106,7 +107,11 @@ class FakeEnsemble:
 
     def gateway(self, **more: Any) -> FakeGateway:
         """The gateway that has them."""
-        return FakeGateway(self.firmware, handlers={path: self._unless_replaced(path, do) for path, do in self.handlers.items()}, **more)
+        return FakeGateway(
+            self.firmware,
+            handlers={path: self._unless_replaced(path, do) for path, do in self.handlers.items()},
+            **more,
+        )
 
     @property
     def storage(self) -> dict[str, Any]:
@@ -196,7 +201,8 @@ class FakeEnsemble:
     def ensemble(self) -> Any:
         common = {
             "admin_state": 6, "admin_state_str": "ENCHG_STATE_READY", "communicating": True, "installed": 1,
-            "img_load_date": 1, "img_pnum_running": "2.6.5973", "last_rpt_date": 1, "part_num": "830", "temperature": 29,
+            "img_load_date": 1, "img_pnum_running": "2.6.5973", "last_rpt_date": 1, "part_num": "830",
+            "temperature": 29,
             "comm_level_2_4_ghz": 5, "comm_level_sub_ghz": 5,
         }  # fmt: skip
         found: list[dict[str, Any]] = []
@@ -219,15 +225,16 @@ class FakeEnsemble:
 
     def secctrl(self) -> Any:
         return {
-            "ENC_agg_avail_energy": 2100, "ENC_agg_backup_energy": 700, "ENC_agg_soc": self.soc, "adjusted_backup_soc": 20,
+            "ENC_agg_avail_energy": 2100, "ENC_agg_backup_energy": 700, "ENC_agg_soc": self.soc,
+            "adjusted_backup_soc": 20,
             "configured_backup_soc": 20, "Enc_max_available_capacity": 3500, "agg_soc": 39, "Max_energy": 7220,
             "ACB_agg_soc": 25, "ACB_agg_energy": 930,
         }  # fmt: skip
 
     def shown_tariff(self) -> Any:
-        if self._written_s is not None and self.cloud_after_s is not None:
-            if time.monotonic() + self.later_s - self._written_s >= self.cloud_after_s:
-                self.tariff, self._written_s = copy.deepcopy(self._cloud), None
+        ago_s = None if self._written_s is None else time.monotonic() + self.later_s - self._written_s
+        if ago_s is not None and self.cloud_after_s is not None and ago_s >= self.cloud_after_s:
+            self.tariff, self._written_s = copy.deepcopy(self._cloud), None
         return {"tariff": self.tariff, "schedule": {}}
 
     # -- what is asked

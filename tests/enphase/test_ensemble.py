@@ -109,7 +109,12 @@ async def test_every_firmware_with_storage_is_read_whole(build: Build, firmware:
     assert (state.grid.admin_state, state.grid.oper_state) == ("closed", "closed")
     boiler, pump = state.dry_contacts
     assert boiler.settings is not None
-    assert (boiler.id, boiler.status, boiler.settings.load_name, boiler.settings.override) == ("NC1", "open", "Boiler", True)
+    assert (boiler.id, boiler.status, boiler.settings.load_name, boiler.settings.override) == (
+        "NC1",
+        "open",
+        "Boiler",
+        True,
+    )
     assert (pump.id, pump.status) == ("NC2", "closed")
     assert state.collar is not None
     assert (state.collar.mid_state, state.collar.state) == ("close", "Installed")
@@ -187,7 +192,11 @@ async def test_everything_that_can_be_set_is_set(build: Build, firmware: str) ->
     await site.perform(NC1)
     await site.perform({"action": "acb_sleep", "serial": "1219", "min_soc_pct": 10, "max_soc_pct": 20})
     await site.perform({"action": "grid", "state": "off", "confirm": "ISLAND"})
-    assert (site.ensemble.statuses["NC1"], site.ensemble.asleep, site.ensemble.mains) == ("closed", {"1219": (10, 20)}, "open")
+    assert (site.ensemble.statuses["NC1"], site.ensemble.asleep, site.ensemble.mains) == (
+        "closed",
+        {"1219": (10, 20)},
+        "open",
+    )
     await site.perform({"action": "grid", "state": "on"})
     site.later_s += 60.0
     await site.perform({"action": "acb_wake", "serial": "1219"})
@@ -198,7 +207,13 @@ async def test_everything_that_can_be_set_is_set(build: Build, firmware: str) ->
 
 async def test_all_settings_of_a_contact_are_sent(build: Build) -> None:
     site = await build()
-    changes = {"load_name": "Bain-marie", "mode": "soc", "soc_high_pct": 90, "generator_action": "apply", "override": False}
+    changes = {
+        "load_name": "Bain-marie",
+        "mode": "soc",
+        "soc_high_pct": 90,
+        "generator_action": "apply",
+        "override": False,
+    }
     await site.perform({"action": "dry_contact_settings", "id": "NC1", "settings": changes})
     (sent,) = [said["dry_contacts"] for path, said in site.ensemble.written if "settings" in path]
     assert site.ensemble.incomplete == []
@@ -238,7 +253,9 @@ async def test_writes_of_another_process_count_too(build: Build) -> None:
     site = await build()
     await site.perform(RESERVE)
     with pytest.raises(TooSoonError, match="try again in 60 s"):
-        await Desk(site.client, JournalFile(site.access.data_dir / FILE), site.config, utc=site.utc).perform(parse(BACKUP))
+        await Desk(site.client, JournalFile(site.access.data_dir / FILE), site.config, utc=site.utc).perform(
+            parse(BACKUP)
+        )
     assert len(site.ensemble.written) == 1
 
 
@@ -295,7 +312,10 @@ async def test_what_enlighten_overwrites_is_a_fault(build: Build) -> None:
     assert await site.faults() == {}, "it is looked at again after 150 s"
     site.later_s = site.ensemble.later_s = 151.0
     fault = (await site.faults())["ensemble:reserve"]
-    assert "Enlighten has overwritten what was set here: reserve 30 % is not in force any more, but reserve 20 %" in fault.text
+    assert (
+        "Enlighten has overwritten what was set here: reserve 30 % is not in force any more, but reserve 20 %"
+        in fault.text
+    )
     site.ensemble.storage["reserved_soc"] = 30.0
     assert await site.faults() == {}, "over when it matches"
     site.later_s += 1e4
@@ -320,7 +340,10 @@ async def test_to_ask_for_what_is_there_accepts_it(build: Build) -> None:
         (NC1, "ensemble:dry_contact_NC1"),
         (BACKUP, "ensemble:storage_mode"),
         ({"action": "grid", "state": "off", "confirm": "ISLAND"}, "ensemble:grid"),
-        ({"action": "dry_contact_settings", "id": "NC2", "settings": {"mode": "soc"}}, "ensemble:dry_contact_settings_NC2"),
+        (
+            {"action": "dry_contact_settings", "id": "NC2", "settings": {"mode": "soc"}},
+            "ensemble:dry_contact_settings_NC2",
+        ),
     ],
 )
 async def test_a_silent_refusal_is_a_fault_also_after_a_restart(build: Build, data: dict[str, Any], key: str) -> None:
@@ -348,7 +371,13 @@ PATHS = [
     "/production.json", "/inventory.json", "/ivp/ensemble/inventory", "/ivp/ensemble/secctrl", "/ivp/ensemble/power",
     "GET /ivp/ensemble/dry_contacts", "GET /ivp/ss/dry_contact_settings", "GET /admin/lib/tariff",
 ]  # fmt: skip
-GARBAGE = ["nope", "[" * 5000, '{"tariff": 3, "devices:": 7, "dry_contacts": {"id": 1}, "production": 4}', "\x00" * 9, "null"]
+GARBAGE = [
+    "nope",
+    "[" * 5000,
+    '{"tariff": 3, "devices:": 7, "dry_contacts": {"id": 1}, "production": 4}',
+    "\x00" * 9,
+    "null",
+]
 GARBAGE += ["[[]]", '[{"type": 1}]', '[{"type": "ENPOWER", "devices": []}, {"type": "ENCHARGE"}]', "x" * 1_200_000]
 
 
@@ -356,16 +385,16 @@ GARBAGE += ["[[]]", '[{"type": 1}]', '[{"type": "ENPOWER", "devices": []}, {"typ
 async def test_garbage_is_an_error_of_the_device_and_nothing_else(build: Build, path: str) -> None:
     site = await build(acbs=("1219",))
     await site.client.read(1.0)
+    told: list[str] = []
     for text in GARBAGE:
         site.ensemble.replaced[path] = text
         for _ in range(2):  # as it has come to know the gateway, and as it meets it
             try:
-                state = await site.client.read(2.0)
+                assert (await site.client.read(2.0)).at_s == 2.0
             except DeviceError as error:
-                assert len(str(error)) < 300, error
-                assert str(error).isprintable()
-            else:
-                assert state.at_s == 2.0
+                told.append(str(error))
+    assert told
+    assert all(len(text) < 300 and text.isprintable() for text in told), told
     site.ensemble.replaced.clear()
     assert (await site.client.read(3.0)).soc_pct == 39.0
 
@@ -377,7 +406,12 @@ async def test_values_of_any_kind_are_unknown_and_not_shown(build: Build) -> Non
         site.ensemble.mains = "o\x1b[2J" + "x" * 500
         site.ensemble.storage["reserved_soc"] = value
         state = await site.client.read(1.0)
-        assert (state.soc_pct, state.power_w, state.batteries[0].soc_pct, state.reserve_soc_pct) == (None, None, None, None)
+        assert (state.soc_pct, state.power_w, state.batteries[0].soc_pct, state.reserve_soc_pct) == (
+            None,
+            None,
+            None,
+            None,
+        )
         assert state.grid is not None
         assert state.grid.admin_state is not None
         assert state.grid.admin_state.isprintable()
@@ -509,7 +543,10 @@ async def test_actions_of_a_mode_are_tried_again_then_told_and_do_not_hold_up_th
         assert site.ensemble.storage["reserved_soc"] == 30
         (fault,) = driver.faults()
         assert fault.key == "ensemble_mode"
-        assert "configured for the mode limit, was not done: dry contact 'NC9' is not there: use one of NC1, NC2" in fault.text
+        assert (
+            "configured for the mode limit, was not done: dry contact 'NC9' is not there: use one of NC1, NC2"
+            in fault.text
+        )
         assert (await site.journal.read()).mode is None, "a restart tries it again"
         driver.observe(Gate(Mode.SHUTDOWN, "", 0.0))
         await until(lambda: driver.faults() == ())

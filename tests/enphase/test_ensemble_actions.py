@@ -143,7 +143,9 @@ def test_everything_in_the_tariff_is_one_thing_and_has_a_daily_budget() -> None:
     with pytest.raises(TooSoonError, match="at least 60 s apart: try again in 25 s"):
         journal.noted(parse(RESERVE), CONFIG, 35.0)
     journal = journal.noted(parse(RESERVE), CONFIG, 60.0).noted(parse(MODE), CONFIG, 120.0)
-    with pytest.raises(TooSoonError, match=r"3 times in the last 24 h, .*tariff_writes_per_day allows 3: try again in 22.0 h"):
+    with pytest.raises(
+        TooSoonError, match=r"3 times in the last 24 h, .*tariff_writes_per_day allows 3: try again in 22.0 h"
+    ):
         journal.noted(parse(RESERVE), CONFIG, 7200.0)
     journal.noted(parse(RESERVE), CONFIG, 86_400.0)
 

@@ -94,6 +94,7 @@ const others = [
   async () => new (await import("./energy.js")).Energy(),
   async () => new (await import("./journal.js")).Journal(),
   async () => new (await import("./stores.js")).Stores(),
+  async () => new (await import("./ensemble.js")).Ensemble(),
 ];
 
 /** What is not needed for the first look; what cannot be fetched now is with the next connection. */

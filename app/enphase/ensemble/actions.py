@@ -204,7 +204,9 @@ def parse(data: Any) -> Automatic | Grid:
     """The action that a JSON object asks for. Raises ValueError with a sentence."""
     if not isinstance(data, dict) or data.get("action") not in NAMES:
         given = f"action {str(data.get('action'))[:40]!r}" if isinstance(data, dict) and "action" in data else "that"
-        raise ValueError(f'{given} is none of {", ".join(NAMES)}: send for example {{"action": "reserve", "soc_pct": 30}}')
+        raise ValueError(
+            f'{given} is none of {", ".join(NAMES)}: send for example {{"action": "reserve", "soc_pct": 30}}'
+        )
     try:
         return ACTIONS.validate_python(data, strict=True)
     except ValidationError as error:

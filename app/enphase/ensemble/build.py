@@ -19,6 +19,4 @@ def build(config: Config, access: Access) -> Ensemble | None:
     client = EnsembleClient(Gateway.of(access, section))
     journal = JournalFile(access.data_dir / FILE)
     desk = Desk(client, journal, section.ensemble)
-    return Ensemble(
-        desk, journal, section.ensemble, client.name, dry_run=config.control.dry_run, closing=client.close
-    )
+    return Ensemble(desk, journal, section.ensemble, client.name, dry_run=config.control.dry_run, closing=client.close)

@@ -74,7 +74,7 @@ class EnsembleClient:
             return state
 
     async def send(self, action: Automatic | Grid) -> None:
-        """Write one thing, on what was read just before. Raises `DeviceError`; it may then have happened all the same."""
+        """Write one thing, on what was read just before. Raises `DeviceError`; it may be done all the same."""
         with self._told(WRITE_S):
             if self._envoy is None:
                 raise DeviceDataError(f"{self.name} was not read yet, so nothing can be written")
@@ -101,7 +101,9 @@ class EnsembleClient:
         await self.close()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=await self._gateway.ssl(), limit=2),
-            cookie_jar=aiohttp.CookieJar(unsafe=True),  # for the session that goes with the token; no other host is asked
+            cookie_jar=aiohttp.CookieJar(
+                unsafe=True
+            ),  # for the session that goes with the token; no other host is asked
             headers={"Accept-Encoding": "identity"},
             auto_decompress=False,
             response_class=_SmallResponse,
@@ -129,7 +131,7 @@ class EnsembleClient:
         except TimeoutError:
             self._envoy = None
             raise DeviceUnavailable(f"{self.name} does not answer within {timeout_s:g} s") from None
-        except Exception as error:  # noqa: BLE001 - pyenphase trusts the documents: they may make it raise anything
+        except Exception as error:
             self._envoy = None
             raise self._translated(error) from None
 
@@ -210,8 +212,8 @@ def _whole(envoy: Envoy, id_: str) -> None:
         missing = sorted(set(told) - set(sent)) if told["id"] == id_ else []
         if missing:
             raise DeviceDataError(
-                f"dry contact {id_} has settings that are not known here ({', '.join(missing)[:80]}); an incomplete set may "
-                "crash the gateway, so nothing is sent: change it in the Enphase app"
+                f"dry contact {id_} has settings that are not known here ({', '.join(missing)[:80]}); an incomplete set "
+                "may crash the gateway, so nothing is sent: change it in the Enphase app"
             )
 
 

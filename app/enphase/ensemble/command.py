@@ -44,7 +44,9 @@ def add_to(parser: argparse.ArgumentParser, leaf: Leaf) -> None:
     mode = leaf(inner, "storage-mode", "how the batteries work")
     mode.add_argument("mode", choices=["backup", "self-consumption", "economy"])
     mode.add_argument(
-        "--disable-optimized-schedules", action="store_true", help="without that, firmware with them on ignores the mode"
+        "--disable-optimized-schedules",
+        action="store_true",
+        help="without that, firmware with them on ignores the mode",
     )
     reserve = leaf(inner, "reserve", "state of charge that is kept for an outage")
     reserve.add_argument("soc_pct", type=int, metavar="N", help="0 to 100 %%")
@@ -65,7 +67,9 @@ def add_to(parser: argparse.ArgumentParser, leaf: Leaf) -> None:
     grid.add_argument("--confirm", metavar="WORD", help="off needs ISLAND here: the house leaves the grid")
     for one in (mode, reserve, charge, contact, grid):
         one.add_argument(
-            "--wait", action="store_true", help=f"look again after {OVERWRITTEN_S:.0f} s, when the cloud may have undone it"
+            "--wait",
+            action="store_true",
+            help=f"look again after {OVERWRITTEN_S:.0f} s, when the cloud may have undone it",
         )
 
 

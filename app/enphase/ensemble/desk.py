@@ -92,19 +92,23 @@ class Desk:
 
 def _looked_at(expected: dict[str, Expected], state: EnsembleState, utc_s: float) -> dict[str, Expected]:
     """What is still expected, after a look at the gateway."""
-    found = {}
-    for what, one in expected.items():
-        due_utc_s = one.due_utc_s()
-        due = due_utc_s is not None and utc_s >= due_utc_s
-        if due:
-            one = replace(one, checks=one.checks + 1)
-        if due or one.complaint is not None:
-            said = complaint(one.action, state, was_in_force=one.seen)
-            since_utc_s = (one.since_utc_s or utc_s) if said else None
-            one = replace(one, complaint=said, since_utc_s=since_utc_s, seen=one.seen or said is None)
-        if one.due_utc_s() is not None or one.complaint is not None:
-            found[what] = one
-    return found
+    found = {what: _after_a_look(one, state, utc_s) for what, one in expected.items()}
+    return {what: one for what, one in found.items() if one.due_utc_s() is not None or one.complaint is not None}
+
+
+def _after_a_look(one: Expected, state: EnsembleState, utc_s: float) -> Expected:
+    due_utc_s = one.due_utc_s()
+    due = due_utc_s is not None and utc_s >= due_utc_s
+    if not due and one.complaint is None:
+        return one
+    said = complaint(one.action, state, was_in_force=one.seen)
+    return replace(
+        one,
+        checks=one.checks + due,
+        complaint=said,
+        since_utc_s=(one.since_utc_s or utc_s) if said else None,
+        seen=one.seen or said is None,
+    )
 
 
 def _fault(what: str, one: Expected, state: EnsembleState) -> Fault:

@@ -69,7 +69,9 @@ class Ensemble:
         lost = self._failing_since
         if lost is not None and self.state.fault is not None and self._clock() - lost[0] >= LOST_S:
             text = f"Storage and relays cannot be read: {self.state.fault}."
-            found.append(Fault("ensemble", text, "Check the gateway's power, network and the enphase section.", lost[1]))
+            found.append(
+                Fault("ensemble", text, "Check the gateway's power, network and the enphase section.", lost[1])
+            )
         return tuple(found)
 
     async def act(self, action: Automatic | Grid, source: str) -> Outcome:

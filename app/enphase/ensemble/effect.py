@@ -28,7 +28,9 @@ def objection(action: Automatic | Grid, state: EnsembleState) -> str | None:
     match action:
         case StorageMode() | Reserve() | ChargeFromGrid():
             if state.storage_mode is None and state.reserve_soc_pct is None and state.charge_from_grid is None:
-                return "the gateway tells no storage settings, so it has no IQ Batteries or its firmware is older than 5"
+                return (
+                    "the gateway tells no storage settings, so it has no IQ Batteries or its firmware is older than 5"
+                )
         case DryContactSwitch(id=id_) | DryContactSet(id=id_):
             contact = contact_of(state, id_)
             if contact is None:
@@ -82,9 +84,11 @@ def complaint(action: Automatic | Grid, state: EnsembleState, *, was_in_force: b
     if shown is not False:
         return None
     if was_in_force and is_tariff(action):
-        return f"Enlighten has overwritten what was set here: {action} is not in force any more, but {now(action, state)}."
+        return (
+            f"Enlighten has overwritten what was set here: {action} is not in force any more, but {now(action, state)}."
+        )
     if was_in_force:
-        return f"{action} was in force and is not any more: the gateway or Enlighten has changed it to {now(action, state)}."
+        return f"{action} was in force and is not any more: somebody has changed it to {now(action, state)}."
     return f"The gateway took {action} without a word and does not do it: it still shows {now(action, state)}."
 
 
@@ -93,7 +97,9 @@ def advice(action: Automatic | Grid, state: EnsembleState) -> str:
     if isinstance(action, StorageMode) and state.optimised_schedules:
         return "Set the mode again with disable_optimized_schedules, or switch savings optimisation off in Enlighten."
     if is_tariff(action):
-        return "Set it in the Enphase app, which wins in the end; or ask again for what the gateway has now, to accept it."
+        return (
+            "Set it in the Enphase app, which wins in the end; or ask again for what the gateway has now, to accept it."
+        )
     return "Look at the device in the Enphase app; ask again for what you want, or for what it shows, to accept that."
 
 
@@ -150,8 +156,8 @@ def _incomplete(action: DryContactSet, contact: DryContact) -> str | None:
     settings, changes = contact.settings, action.settings
     if settings is None:
         return (
-            f"the settings of dry contact {contact.id} could not be read, so they cannot be sent whole, and an incomplete "
-            "set may crash the gateway: look at them in the Enphase app"
+            f"the settings of dry contact {contact.id} could not be read, so they cannot be sent whole, and an "
+            "incomplete set may crash the gateway: look at them in the Enphase app"
         )
     low = settings.soc_low_pct if changes.soc_low_pct is None else changes.soc_low_pct
     high = settings.soc_high_pct if changes.soc_high_pct is None else changes.soc_high_pct

@@ -1,4 +1,4 @@
-"""From what pyenphase read to our state. It copies values out of the documents as they are, so each is looked at here."""
+"""From what pyenphase read to our state: it copies values out of documents unseen, so each is looked at. Pure."""
 
 from __future__ import annotations
 
@@ -113,9 +113,7 @@ def _grid(one: Any) -> GridRelay:
 
 
 def _collar(one: Any) -> MeterCollar:
-    return MeterCollar(
-        _text(one.mid_state), _text(one.grid_state), _text(one.collar_state), _flag(one.communicating)
-    )
+    return MeterCollar(_text(one.mid_state), _text(one.grid_state), _text(one.collar_state), _flag(one.communicating))
 
 
 def _combiner(one: Any) -> Combiner:
