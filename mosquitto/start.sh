@@ -78,7 +78,7 @@ done
 
 # People and Home Assistant: see everything, set what the web page can set.
 allow "$home" "read $zeropower/#" "write $zeropower/set/enabled" "write $zeropower/set/target_point_w" \
-  "write $zeropower/set/override" "write $zeropower/price/#" "read $solar/#" \
+  "write $zeropower/set/override" "write $zeropower/set/ensemble" "write $zeropower/price/#" "read $solar/#" \
   "read $discovery/#" "write $discovery/status" "write homeassistant/status"
 
 allow health "read \$SYS/broker/uptime"

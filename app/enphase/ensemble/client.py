@@ -212,8 +212,8 @@ def _whole(envoy: Envoy, id_: str) -> None:
         missing = sorted(set(told) - set(sent)) if told["id"] == id_ else []
         if missing:
             raise DeviceDataError(
-                f"dry contact {id_} has settings that are not known here ({', '.join(missing)[:80]}); an incomplete set "
-                "may crash the gateway, so nothing is sent: change it in the Enphase app"
+                f"dry contact {id_} has settings that are not known here ({', '.join(missing)[:80]}); an incomplete "
+                "set may crash the gateway, so nothing is sent: change it in the Enphase app"
             )
 
 
