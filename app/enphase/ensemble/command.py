@@ -18,7 +18,7 @@ from app.access import Access
 from app.api.storage import ensemble as document
 from app.broker import Broker
 from app.config import Config
-from app.enphase.ensemble.actions import AcbSleep, AcbWake, Automatic, Grid, is_tariff, parse
+from app.enphase.ensemble.actions import CONFIRMATION, AcbSleep, AcbWake, Automatic, Grid, is_tariff, parse
 from app.enphase.ensemble.client import EnsembleClient
 from app.enphase.ensemble.config import EnsembleConfig
 from app.enphase.ensemble.desk import FILE, Desk, RefusedActionError
@@ -116,6 +116,10 @@ def _asked(options: argparse.Namespace) -> dict[str, Any] | None:
         case "acb-wake":
             return {"action": "acb_wake", "serial": options.serial}
         case "grid":
+            if options.state == "off" and options.confirm != CONFIRMATION:
+                raise ValueError(
+                    f"grid off takes the house off the grid: add  --confirm {CONFIRMATION}  if you mean that"
+                )
             confirm = {"confirm": options.confirm} if options.confirm is not None else {}
             return {"action": "grid", "state": options.state} | confirm
     return None
