@@ -400,7 +400,8 @@ async def test_garbage_is_an_error_of_the_device_and_nothing_else(build: Build, 
 
 
 async def test_values_of_any_kind_are_unknown_and_not_shown(build: Build) -> None:
-    for value in ("61", None, True, [], {"a": 1}, 1e300, -5, 101):
+    values: list[Any] = ["61", None, True, [], {"a": 1}, 1e300, -5, 101]
+    for value in values:
         site = await build()
         site.ensemble.soc, site.ensemble.milliwatts = value, "fast" if value != 1e300 else 1e300
         site.ensemble.mains = "o\x1b[2J" + "x" * 500

@@ -191,7 +191,7 @@ class Grid(Section):
 Automatic = StorageMode | Reserve | ChargeFromGrid | DryContactSwitch | DryContactSet | AcbSleep | AcbWake
 Action = Annotated[Automatic | Grid, Field(discriminator="action")]
 ACTIONS: TypeAdapter[Automatic | Grid] = TypeAdapter(Action)
-NAMES = ("storage_mode", "reserve", "charge_from_grid", "dry_contact", "dry_contact_settings")
+NAMES: tuple[str, ...] = ("storage_mode", "reserve", "charge_from_grid", "dry_contact", "dry_contact_settings")
 NAMES += ("acb_sleep", "acb_wake", "grid")
 
 

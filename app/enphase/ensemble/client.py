@@ -109,7 +109,7 @@ class EnsembleClient:
             response_class=_SmallResponse,
             middlewares=(_staying,),
         )
-        envoy = _library().Envoy(self._gateway.host, self._session, REQUEST)
+        envoy: Envoy = _library().Envoy(self._gateway.host, self._session, REQUEST)
         envoy.set_retry_policy(max_attempts=2, max_delay=20)
         await envoy.setup()
         if token:
