@@ -40,6 +40,11 @@ def everything(host: str, ports: dict[str, int]) -> dict[str, Any]:
             {"type": "tasmota", "host": at("json"), "id": "SML.Power", "password": canary("asked")},
             {"type": "http_json", "preset": "poweropti", "host": at("json"), "api_key": canary("apikey")},
             {"type": "enphase", "host": at("bearer"), "password": canary("digest")},
+            {
+                "type": "enphase", "host": at("json"), "gateway_serial": "122012345678", "enlighten_username": "u",
+                "enlighten_password": canary("enlighten"), "enlighten_role": "installer",
+                "enlighten_url": f"http://{at('bearer')}", "entrez_url": f"http://{at('bearer')}",
+            },
             {"type": "tibber", "host": at("json"), "password": canary("pulse")},
         ],
         "inverters": [{"serial": "116180400000", "max_watt": 1500}],

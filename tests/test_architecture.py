@@ -27,6 +27,7 @@ PURE += ["telemetry/segment.py", "telemetry/answers.py", "telemetry/troubles.py"
 PURE += ["counter.py", "energy.py", "localtime.py", "telemetry/tables.py", "telemetry/csvfile.py"]
 PURE += ["meters/obis.py", "meters/sml.py"]
 PURE += ["meters/homewizard_data.py", "meters/speedwire.py", "discover/paste.py"]
+PURE += ["enphase/about.py", "enphase/token.py", "meters/enphase_stream.py"]
 HOMES = {
     "simple_pid": {"control/pid.py", "simulator/laws/plain_pid.py"},
     "influxdb_client": {"telemetry/influx.py"},

@@ -184,7 +184,7 @@ async def test_no_canary_is_anywhere(tmp_path: Path, mosquitto: Mosquitto, serve
     stored = everything_stored(place)
     assert len(stored) >= 3
     everywhere = [*shown, *heard, *app.log, *(content.decode("latin-1") for content in stored)]
-    secrets = [canary(name) for name in (*NAMES, "mqtt", "header", "query", "http", "look", "hookkey")]
+    secrets = [canary(name) for name in (*NAMES, "enlighten", "mqtt", "header", "query", "http", "look", "hookkey")]
     pairs = [f"{user}:{secret}" for secret in secrets for user in ("u", "admin", "app", "")]
     wanted = {MARK, *(form for secret in (*secrets, *pairs) for form in forms(secret))}
     hits = [text[max(0, text.find(form) - 200) :][:500] for text in everywhere for form in wanted if form in text]

@@ -28,6 +28,10 @@ class EnphaseLogin(Section):
         "", max_length=200, description="account at Enlighten, which a token is fetched with; firmware 7 and later"
     )
     enlighten_password: str = Field("", repr=False, max_length=200, description="its password")
+    enlighten_role: Literal["owner", "installer"] = Field(
+        "owner",
+        description="installer: the account is an installer's or self-installer's, and so has the token to be (12 h)",
+    )
     enlighten_url: Url = Field("https://enlighten.enphaseenergy.com", description="where the account logs in")
     entrez_url: Url = Field("https://entrez.enphaseenergy.com", description="where tokens are made")
     username: str = Field(

@@ -183,13 +183,11 @@ class TokenDoor:
         """Show the token. True: it is valid; False: it is not; None: the gateway does not say."""
         self._session_id, self._opened_for = "", ""
         answer = await self._ask("/auth/check_jwt", timeout_s, headers=self._headers(token))
+        self._accepted = token if answer.status == 200 else ""
         if answer.status == 401:
             return False
         self._opened_for, self._used_s = token, time.monotonic()
-        if answer.status != 200:
-            return None
-        self._accepted = token
-        return True
+        return True if self._accepted else None
 
     async def _ask(self, path: str, timeout_s: float, **request: Any) -> Answer:
         ssl = await self.ssl(timeout_s)

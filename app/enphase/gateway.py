@@ -45,22 +45,39 @@ class Gateway:
 
     @classmethod
     def of(cls, access: Access, login: EnphaseLogin) -> Self:
-        """The one of this host; the first section that has a login decides."""
+        """The one of this host; the first section that has a login decides, any of them may want an installer's."""
         gateway: Self | None = access.shared.get((cls, login.host))
         if gateway is None:
             gateway = access.shared[cls, login.host] = cls(login, access)
-        elif login.has_login and gateway.login.has_login:
-            if gateway.login.model_dump(include=_LOGIN) != login.model_dump(include=_LOGIN):
-                log.warning("%s has two different logins in the configuration: the first one is used", gateway.name)
-        elif login.has_login:
-            gateway._take(login)
+        else:
+            gateway._join(login)
         return gateway
+
+    def _join(self, other: EnphaseLogin) -> None:
+        chosen = self.login if self.login.has_login else other
+        if other.has_login and other.model_dump(include=_LOGIN) != chosen.model_dump(include=_LOGIN):
+            log.warning("%s has two different logins in the configuration: the first one is used", self.name)
+        if "installer" in (self.login.enlighten_role, other.enlighten_role):
+            chosen = chosen.model_copy(update={"enlighten_role": "installer"})
+        if chosen.model_dump(include=_DECIDES) != self.login.model_dump(include=_DECIDES):
+            self._take(chosen)
+
+    @property
+    def has_token(self) -> bool:
+        """Whether we log in with tokens (firmware 7 and later), and not with a password."""
+        return isinstance(self._door, TokenDoor)
 
     @property
     def role(self) -> Role | None:
         """What the token says of who it is for; None without one."""
         claims = claims_of(self._token)
         return claims.role if claims is not None else None
+
+    @property
+    def made_for(self) -> str | None:
+        """The serial number of the gateway that the token is made for; None without one, or where it does not say."""
+        claims = claims_of(self._token)
+        return claims.gateway if claims is not None else None
 
     @property
     def token_expires_utc_s(self) -> float | None:
@@ -158,6 +175,7 @@ class Gateway:
             tokens = source_of(login, session, folder, self._serial, self.name)
             pin = None if login.certificate == "any" else Pin(folder, login.host)
             self._door = TokenDoor(login.host, session, self._turns, tokens, pin)
+            self._door.token = login.token  # its role is known before it is shown to anybody
 
     @property
     def _door_now(self) -> Door:
@@ -198,28 +216,35 @@ class Gateway:
             url = f"{scheme}://{self.host}/info"
             try:
                 async with self._turns.take(timeout_s):
-                    answer = await ask(self._access.session, url, timeout_s, connect_s=timeout_s, ssl=False)
+                    answer = await ask(
+                        self._access.session, url, timeout_s, connect_s=timeout_s, ssl=False, headers=_AND_CLOSE
+                    )
                 return about_of(body_of(answer, url), url)
             except (DeviceUnavailable, DeviceDataError) as error:
                 first = first or error
         raise first or DeviceUnavailable(self.name)
 
 
+_AND_CLOSE = {"Connection": "close"}  # it is asked once, and a socket would be held for nothing
 _LOGIN = {"token", "token_file", "enlighten_username", "enlighten_password", "username", "password"}
+_DECIDES = {*_LOGIN, "enlighten_role"}
 
 
 async def _lines(response: aiohttp.ClientResponse, who: str, timeout_s: float) -> AsyncIterator[str]:
+    rest = b""
     while True:
         try:
             async with asyncio.timeout(timeout_s):
-                line = await response.content.readline()
+                chunk = await response.content.readany()
         except TimeoutError:
             raise DeviceUnavailable(f"{who} has said nothing for {timeout_s:g} s") from None
-        except ValueError:
-            raise DeviceDataError(f"{who} sends a line without end") from None
-        if not line:
+        if not chunk:
             raise DeviceUnavailable(f"{who} has closed the stream")
-        yield line.decode(errors="replace").rstrip("\r\n")
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > MAX_BODY_BYTES:
+            raise DeviceDataError(f"{who} sends a line without end")
+        for line in lines:
+            yield line.decode(errors="replace").rstrip("\r")
 
 
 def _said(answer: Answer) -> str:

@@ -1,9 +1,10 @@
-"""What a token says of itself, and what to do about it. Pure: the time is an argument; nobody here signs or verifies."""
+"""What a token says of itself, and what to do about it. Pure: the time is an argument; signatures are not looked at."""
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -22,11 +23,12 @@ EARLIEST_INSTALLER_S = 3600.0  # when a person is told of a token that lives for
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Role and times of a token; None: it does not say."""
+    """Role and times of a token, and the serial number of the gateway that it is made for; None: it does not say."""
 
     role: Role | None
     issued_utc_s: float | None
     expires_utc_s: float | None
+    gateway: str | None = None
 
     def left_s(self, utc_s: float) -> float:
         """Seconds until it runs out; endless where it does not say."""
@@ -53,7 +55,9 @@ def claims_of(token: str) -> Claims | None:
         return None
     role = said.get("enphaseUser")
     known: Role | None = "owner" if role == "owner" else "installer" if role == "installer" else None
-    return Claims(known, _moment(said.get("iat")), _moment(said.get("exp")))
+    gateway = said.get("aud")
+    serial = gateway if isinstance(gateway, str) and re.fullmatch(r"\d{6,16}", gateway, re.ASCII) else None
+    return Claims(known, _moment(said.get("iat")), _moment(said.get("exp")), serial)
 
 
 def is_token(text: str) -> bool:
@@ -70,7 +74,9 @@ def advice(token: str, utc_s: float) -> str:
         return f"token: it does not say how long it is valid; {TOKENS} makes new ones"
     if claims.left_s(utc_s) < 0.0:
         return f"token: it ran out on {day(claims.expires_utc_s)}, make a new one at {TOKENS}"
-    return f"token: is it of this gateway? (it is valid until {day(claims.expires_utc_s)}; {TOKENS} makes new ones)"
+    made_for = f"it is made for {claims.gateway} and" if claims.gateway else "it is"
+    until = f"{made_for} valid until {day(claims.expires_utc_s)}"
+    return f"token: is it of this gateway? ({until}; {TOKENS} makes new ones)"
 
 
 def role_advice(role: str | None) -> str:
@@ -81,8 +87,9 @@ def role_advice(role: str | None) -> str:
         )
     whose = "an owner's" if role == "owner" else "not said to be an installer's"
     return (
-        f"The token is {whose}, and this needs an installer's: ask Enphase support to give your Enlighten account "
-        f"self-installer (DIY) access, then make a new token with it at {TOKENS}."
+        f"The token is {whose}, and this needs an installer's: set enlighten_role to installer where the Enlighten "
+        "account is a self-installer's (Enphase support gives that access, DIY, when asked), or put a token that it "
+        f"makes at {TOKENS} into token_file."
     )
 
 

@@ -1,14 +1,16 @@
 """The grid clamps of an Enphase IQ Gateway or Envoy-S Metered (``/ivp/meters``, ``/ivp/meters/readings``).
 
-Firmware 7 and later: https with a certificate of its own, and a token. Before: http, and a digest login. Rows of meters
-that are switched off go on showing numbers, so what a meter is for and whether it is enabled is read first, and again
-from time to time. The time stamp of a row tells whether its value is new.
+Rows of meters that are switched off go on showing numbers, so what a meter is for and whether it is enabled is read
+first, and again from time to time. The time stamp of a row tells whether its value is new.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,12 +22,16 @@ from app.enphase.config import EnphaseLogin
 from app.enphase.gateway import Gateway
 from app.enphase.token import TOKENS
 from app.meters.base import About, Emit, Meter, PolledConfig, poll, watts
+from app.meters.enphase_stream import Pulse, data_of, parse_event
 from app.meters.freshness import DeviceTime, time_stamp
-from app.model import DeviceDataError, Phase, Reading
+from app.model import DeviceDataError, DeviceError, Phase, Reading
 
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 600.0  # at which meters there are
+STREAM_SILENT_S = 5.0  # a stream that says nothing for so long is opened again
+STREAM_WORKS = 10  # readings after which a stream is opened again at once when it ends
+INSTEAD_S = 600.0  # where it does not work, the readings are asked for so long
 LONGEST_PAUSE_S = 30.0  # between requests to a gateway that does not answer: it has few sockets, and falls over
 
 
@@ -37,14 +43,18 @@ class EnphaseConfig(EnphaseLogin, PolledConfig):
         example='type: enphase\nhost: 192.168.1.20\ntoken: "${ENPHASE_TOKEN}"',
         speed="2 s, where the gateway keeps up",
         limits=(
-            f"firmware 7 and later needs a token, made at {TOKENS} and valid for a year (an installer's for 12 hours); "
-            "before that, the password, which is the last six digits of the serial number. /production.json, where "
-            "firmware 8.3.5433 shows the net as the total consumption, is not read. Once a day the gateway is away for "
-            "a while"
+            f"firmware 7 and later needs a token, made at {TOKENS} and valid for a year (an installer's for 12 hours), "
+            "or the Enlighten account that one is fetched with; before that, the password, which is the last six "
+            "digits of the serial number: [docs/enphase.md](enphase.md). /production.json, where firmware 8.3.5433 "
+            "shows the net as the total consumption, is not read. Once a day the gateway is away for a while"
         ),
     )
 
     type: Literal["enphase"]
+    source: Literal["readings", "stream"] = Field(
+        "readings",
+        description="stream: each second, with an installer's token; where it does not work, the readings are asked",
+    )
     interval_s: float = Field(2.0, ge=1.0, le=60, description="seconds between two requests")
     timeout_s: float = Field(3.0, gt=0, le=10, description="give up on one request after this many seconds")
 
@@ -69,6 +79,7 @@ class Enphase:
         self.name = f"enphase at {config.host}"
         self.interval_s = config.interval_s
         self._timeout_s = config.timeout_s
+        self._streams = config.source == "stream"
         self._gateway = Gateway.of(access, config)
         self._time = DeviceTime()
         self._clamps: Clamps | None = None
@@ -77,7 +88,39 @@ class Enphase:
 
     async def run(self, emit: Emit) -> None:
         """Emit a reading whenever the gateway has a new one."""
+        while self._streams:
+            await self._follow(emit)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(INSTEAD_S):
+                    await poll(self.read, self.interval_s, emit, longest_s=LONGEST_PAUSE_S)
         await poll(self.read, self.interval_s, emit, longest_s=LONGEST_PAUSE_S)
+
+    async def _follow(self, emit: Emit) -> None:
+        """Emit what is streamed, until that does not work."""
+        works = True
+        while works:
+            works, readings = False, 0
+            try:
+                async for reading in self._streamed():
+                    emit(reading)
+                    readings += 1
+                    works = readings >= STREAM_WORKS
+            except DeviceError as error:
+                emit(error)
+                then = "opening it again" if works else f"asking for readings for {INSTEAD_S / 60.0:.0f} min"
+                log.warning("%s: the stream does not work: %s; %s", self.name, error, then)
+
+    async def _streamed(self) -> AsyncIterator[Reading]:
+        """What the stream says. Always ends with a `DeviceError`."""
+        pulse, clamps = Pulse(), await self._find()
+        async with self._gateway.stream("/stream/meter", STREAM_SILENT_S) as lines:
+            async for line in lines:
+                data, now_s = data_of(line), time.monotonic()
+                try:
+                    if data is not None and pulse.is_new(data, now_s):
+                        yield parse_event(data, clamps.phases, now_s, time.time())
+                except DeviceDataError as error:
+                    raise error.saying(self._gateway.shown(str(error))) from None
 
     async def read(self) -> Reading | None:
         """One reading now; None: the gateway has nothing new. Raises `DeviceError`."""

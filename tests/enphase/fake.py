@@ -81,7 +81,7 @@ class FakeGateway:
     """
 
     firmware: str = "7"
-    handlers: dict[str, Handler] = field(default_factory=dict)
+    handlers: Mapping[str, Handler] = field(default_factory=dict)
     serial: str = SERIAL
     meters: Any = field(default_factory=lambda: fixture("meters"))
     readings: Any = field(default_factory=lambda: fixture("readings"))
