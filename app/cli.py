@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from app import exporting, logs, releasing, service
 from app.config import Config, ConfigError, RecorderConfig, load, schema
 from app.dotenv import environment_for
+from app.enphase.ensemble import command as ensemble_command
 from app.fields import valid_host
 from app.model import DeviceError
 from app.redact import Redactor, secrets_of
@@ -162,6 +163,9 @@ def _add_law(commands: Subparsers) -> None:
     )
     replay.add_argument("--json", action="store_true", help="print the result as JSON")
     replay.add_argument("--all", action="store_true", help="show every difference (default: the first 10)")
+
+    ensemble = commands.add_parser("ensemble", help=ensemble_command.TEXT, description=ensemble_command.TEXT)
+    ensemble_command.add_to(ensemble, lambda inner, name, text: _command(inner, name, _ensemble, text))
 
 
 def _add_keeping(commands: Subparsers) -> None:
@@ -400,6 +404,12 @@ def _release(options: argparse.Namespace) -> int:
         print(f"release: {error}", file=sys.stderr)
         return BAD_CONFIG
     return OK if releasing.run_host(config, options, _tell) else FAILURE
+
+
+def _ensemble(options: argparse.Namespace) -> int:
+    config = _load(options)
+    logs.quiet()
+    return ensemble_command.run(config, options)
 
 
 def _schema(_options: argparse.Namespace) -> int:

@@ -39,12 +39,13 @@ def sentence(item: Any, schema: dict[str, Any]) -> str:
         case "missing":
             return "is missing: add it"
         case "union_tag_invalid":
-            expected = item["ctx"]["expected_tags"]
-            meant = _meant(str(value.get("type")), [tag.strip(" '") for tag in expected.split(",")])
-            return f"{value.get('type')!r} is no known type: {f'{meant} ' if meant else ''}use one of {expected}"
+            expected, tag = item["ctx"]["expected_tags"], item["ctx"]["discriminator"].strip("'")
+            meant = _meant(str(value.get(tag)), [one.strip(" '") for one in expected.split(",")])
+            return f"{value.get(tag)!r} is no known {tag}: {f'{meant} ' if meant else ''}use one of {expected}"
         case "union_tag_not_found":
-            example = "amber" if "price" in item["loc"] else "shelly"
-            return f"type is missing: add it (for example type: {example})"
+            tag = item["ctx"]["discriminator"].strip("'")
+            example = "amber" if "price" in item["loc"] else "reserve" if tag == "action" else "shelly"
+            return f"{tag} is missing: add it (for example {tag}: {example})"
         case "too_short":
             return "is empty: give at least one"
         case "string_too_short" if not value:

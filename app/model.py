@@ -780,6 +780,99 @@ class StoreState:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageBattery:
+    """One battery behind an Enphase gateway; power > 0 charges.
+
+    ``kind``: "iq" (IQ Battery, Encharge) or "ac" (AC Battery). The sleep fields are those of AC Batteries.
+    """
+
+    serial: str
+    kind: str
+    soc_pct: float | None = None
+    power_w: float | None = None
+    sleep: str | None = None
+    sleep_min_soc_pct: float | None = None
+    sleep_max_soc_pct: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DryContactSettings:
+    """What makes the gateway open and close a dry contact by itself."""
+
+    load_name: str = ""
+    mode: str | None = None
+    soc_low_pct: float | None = None
+    soc_high_pct: float | None = None
+    grid_action: str | None = None
+    micro_grid_action: str | None = None
+    generator_action: str | None = None
+    override: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DryContact:
+    """A relay of an IQ System Controller; ``status`` is open or closed. Settings are None where they are not told."""
+
+    id: str
+    status: str | None = None
+    settings: DryContactSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GridRelay:
+    """The relay between the house and the grid: what was asked of it (``admin``), and where it stands (``oper``)."""
+
+    admin_state: str | None = None
+    oper_state: str | None = None
+    mode: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterCollar:
+    """An IQ Meter Collar, whose microgrid interconnection device (MID) takes the house off the grid."""
+
+    mid_state: str | None = None
+    grid_state: str | None = None
+    state: str | None = None
+    communicating: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Combiner:
+    """The controller of an IQ Combiner 6C."""
+
+    state: str | None = None
+    communicating: bool | None = None
+    firmware: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnsembleState:
+    """Storage, relays and dry contacts behind an Enphase gateway, as last told; power > 0 charges.
+
+    ``optimised_schedules``: while they are on, the gateway accepts a storage mode and ignores it.
+    ``fault``: why there is nothing newer.
+    """
+
+    name: str
+    at_s: float | None = None
+    fault: str | None = None
+    soc_pct: float | None = None
+    power_w: float | None = None
+    available_wh: float | None = None
+    capacity_wh: float | None = None
+    batteries: tuple[StorageBattery, ...] = ()
+    storage_mode: str | None = None
+    reserve_soc_pct: float | None = None
+    charge_from_grid: bool | None = None
+    optimised_schedules: bool | None = None
+    grid: GridRelay | None = None
+    dry_contacts: tuple[DryContact, ...] = ()
+    collar: MeterCollar | None = None
+    combiner: Combiner | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """One turn of the loop. Telemetry, events, MQTT, metrics and log are projections of it.
 
@@ -798,6 +891,7 @@ class Tick:
     ledger: Ledger | None = None
     stores: tuple[StoreState, ...] = ()
     envoy: EnvoyState | None = None
+    ensemble: EnsembleState | None = None
 
     @property
     def faults(self) -> tuple[Fault, ...]:

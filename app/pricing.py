@@ -25,6 +25,7 @@ class Pricing:
     def __init__(self, config: Config, session: aiohttp.ClientSession, broker: Broker) -> None:
         self._board = PriceBoard()
         self._patience_until_s: float | None = None
+        self.settled = False  # whether the mode is worth acting on: not while the first price is awaited
         self._feed: PriceFeed | None = None
         self._hook: ModeHook | None = None
         section = config.price
@@ -55,7 +56,8 @@ class Pricing:
         if self._patience_until_s is None:
             self._patience_until_s = snapshot.now_s + FIRST_PRICE_S
         known = price is None or price.export_value_c is not None
-        if self._hook is not None and (known or snapshot.now_s >= self._patience_until_s):
+        self.settled = known or snapshot.now_s >= self._patience_until_s
+        if self._hook is not None and self.settled:
             self._hook.observe(decision.gate, price)
         slots = self._feed.around() if self._feed is not None else ()
         return self._board.observe(decision.gate, slots, snapshot.utc_s)

@@ -29,6 +29,7 @@ from app.brokers import Brokers
 from app.config import Config
 from app.control import EXPORT_WEIGHTS, Controller, ControlSettings, PriceRules
 from app.control.commissioning import usable_dead_time_s
+from app.enphase.ensemble.build import build as build_ensemble
 from app.enphase.telemetry import EnvoyTelemetry
 from app.excursions import Evidence, ExcursionCounter
 from app.fleet import Fleet
@@ -95,6 +96,7 @@ class System:
         self._battery = BatterySlot(config.battery, access) if config.battery is not None else None
         self._with_mqtt = config.names_broker or self._brokers.own_used
         self._pricing = Pricing(config, session, self._broker)
+        self._ensemble = build_ensemble(config, access)
         self._ledger_file = Kept(config.data_dir / "ledger.json", KeptLedger, KeptLedger(), "ledger")
         self._ledger = LedgerKeeper(
             self._pricing.currency,
@@ -119,7 +121,9 @@ class System:
             asked.over_w, asked.longer_s, config.control.export_limit_w, self._evidence.read()
         )
         self._alerts = Alerts(config.alerts, config.site, self._faults) if config.alerts is not None else None
-        self._mqtt = MqttSurface(self._broker, config.mqtt.topic_prefix, self._hub, self._store, self.describe)
+        self._mqtt = MqttSurface(
+            self._broker, config.mqtt.topic_prefix, self._hub, self._store, self.describe, ensemble=self._ensemble
+        )
         self._discovery = Discovery.of(config, self._broker, self._hub)
         self._venus = VenusFeed.of(config.venus, self._brokers.at, self._hub) if config.venus is not None else None
         self._http = HttpServer(
@@ -132,6 +136,7 @@ class System:
             faults=self._telemetry.faults,
             tests=self._tests,
             stored=self._telemetry.records,
+            ensemble=self._ensemble,
             dropped=lambda: {"inverters": self._fleet.dropped, "set": self._mqtt.dropped},
         )
         self._watchdog = Watchdog()
@@ -177,6 +182,8 @@ class System:
         if self._envoy is not None:
             edges |= self._envoy.edges()
         edges |= {f"mqtt of {broker.address}": broker.run for broker in self._brokers.others}
+        if self._ensemble is not None:
+            edges["ensemble"] = self._ensemble.run
         if self._recorder is not None:
             edges["recorder"] = self._recorder.run
         if self._venus is not None:
@@ -231,11 +238,16 @@ class System:
         if self._envoy is not None:
             outside += self._envoy.faults(tick.snapshot.now_s)
             envoy = self._envoy.state(tick.snapshot.now_s)
+        if self._ensemble is not None:
+            outside += self._ensemble.faults()
+            if self._pricing.settled:
+                self._ensemble.observe(tick.decision.gate)
         ledger = None if tick.dry_run else self._ledger.observe(tick.snapshot, tick.decision)
         outlook = self._pricing.observe(tick.snapshot, tick.decision)
         stores = self._telemetry.stores()
         told = replace(tick, excursions=excursions, outside=outside, outlook=outlook, ledger=ledger)
-        return replace(told, stores=stores, envoy=envoy)
+        ensemble = self._ensemble.state if self._ensemble is not None else None
+        return replace(told, stores=stores, envoy=envoy, ensemble=ensemble)
 
     def freeze(self) -> Snapshot:
         """Everything the core may look at, as it is now."""
@@ -302,6 +314,8 @@ class System:
             ("excursions and ledger", self._keep_evidence()),
             ("page", self._http.stop()),
         ]
+        if self._ensemble is not None:
+            steps.append(("ensemble", self._ensemble.close()))
         if self._recorder is not None:
             steps.append(("recorder", self._recorder.close()))
         for what, closing in steps:

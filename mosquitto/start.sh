@@ -108,7 +108,8 @@ fi
 
 # People and Home Assistant: see everything, set what the web page can set.
 allow "$home" "read $zeropower/#" "write $zeropower/set/enabled" "write $zeropower/set/target_point_w" \
-  "write $zeropower/set/override" "write $zeropower/price/#" "read $solar/#" "read $enphase/#" \
+  "write $zeropower/set/override" "write $zeropower/set/ensemble" "write $zeropower/price/#" \
+  "read $solar/#" "read $enphase/#" \
   "read $discovery/#" "write $discovery/status" "write homeassistant/status" "read zero-export/venus/#"
 [ -z "${AHOYDTU_MQTT_PASSWORD:-}" ] || printf 'topic read %s/#\n' "$inverter" >>"$run/acl"
 

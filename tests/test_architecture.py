@@ -47,6 +47,7 @@ HOMES = {
     "amqtt": {"simulator/broker.py"},
     "matplotlib": {"simulator/plot.py"},
     "pymodbus": {"modbus.py"},
+    "pyenphase": {"enphase/ensemble/client.py"},
     "smllib": {"meters/sml.py"},
     "zeroconf": {"discover/browse.py"},
     "aiomqtt": {"broker.py", "mqttconnection.py", "simulator/mqttdtu.py"},

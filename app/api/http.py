@@ -16,6 +16,7 @@ from app.api.answers import MAX_BODY, add_headers, json_answer, refusal, server_
 from app.api.archive import ArchiveDesk, Series, Stored
 from app.api.changes import Changes
 from app.api.door import Door
+from app.api.ensemble import EnsembleDesk
 from app.api.events import HEARTBEAT_S, Events
 from app.api.guard import RefusedError
 from app.api.listener import ACCEPTED_AT_ONCE, Listener, queue_up, whole
@@ -25,6 +26,7 @@ from app.api.prices import outlook
 from app.api.status import STALLED_S, status, tick_age_s
 from app.api.step_test import StepTestDesk
 from app.config import HttpConfig
+from app.enphase.ensemble.driver import Ensemble
 from app.hub import Hub
 from app.model import Fault, Tick
 from app.state import SettingsStore
@@ -56,6 +58,7 @@ class HttpServer:
         faults: Callable[[], tuple[Fault, ...]] = tuple,
         tests: StepTests | None = None,
         stored: Stored | None = None,
+        ensemble: Ensemble | None = None,
         dropped: Callable[[], Mapping[str, int]] = dict,
         clock: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
@@ -73,6 +76,7 @@ class HttpServer:
         self._door = Door(config, clock=clock)
         self._changes = Changes(config, store, self._pages, self._door, hub, utc=utc)
         self._tests = StepTestDesk(tests or StepTests(()))
+        self._ensemble = EnsembleDesk(ensemble, clock=clock)
         self._archive = ArchiveDesk(hub, history, stored, utc=utc)
         self._events = Events(hub, self._status, heartbeat_s=heartbeat_s)
         self._runner: web.AppRunner | None = None
@@ -148,6 +152,8 @@ class HttpServer:
                 web.get("/api/step-test", reading(self._tests.get)),
                 web.post("/api/step-test", changing(self._tests.start)),
                 web.delete("/api/step-test", changing(self._tests.cancel)),
+                web.get("/api/ensemble", reading(self._ensemble.get)),
+                web.post("/api/ensemble", changing(self._ensemble.act)),
                 web.get("/api/events", reading(self._events.stream), allow_head=False),
                 web.get("/api/history", reading(self._archive.history)),
                 web.get("/api/energy", reading(self._archive.energy)),

@@ -11,9 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from app.api import storage
 from app.api.override import from_text
 from app.api.rivals import Rivals
 from app.broker import Broker, Message
+from app.enphase.ensemble.actions import parse
+from app.enphase.ensemble.driver import Ensemble
 from app.hub import Hub
 from app.model import Fault, Settings, Tick
 from app.seldom import Seldom
@@ -26,6 +29,7 @@ STATE_INTERVAL_S = 5.0
 OBEY_INTERVAL_S = 0.2  # of a flood of commands the newest is obeyed, so often
 BAD_INPUT_S = 3600.0
 MAX_OVERRIDE = 200  # bytes of a command
+MAX_ACTION = 2000
 
 
 class MqttSurface:
@@ -39,10 +43,11 @@ class MqttSurface:
         store: SettingsStore,
         describe: Callable[[Tick], dict[str, Any]],
         *,
+        ensemble: Ensemble | None = None,
         utc: Callable[[], float] = time.time,
     ) -> None:
         self._broker, self._prefix, self._hub, self._store = broker, prefix, hub, store
-        self._describe, self._utc = describe, utc
+        self._describe, self._ensemble, self._utc = describe, ensemble, utc
         self._bad = 0
         self._seldom = Seldom(BAD_INPUT_S)
         self._published: dict[str, str] = {}
@@ -52,7 +57,7 @@ class MqttSurface:
         self._obeying: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._rivals = Rivals(broker, prefix)
-        for key in ("enabled", "target_point_w", "override"):
+        for key in ("enabled", "target_point_w", "override", *(("ensemble",) if ensemble is not None else ())):
             broker.subscribe(f"{prefix}/set/{key}", self._on_set)
         broker.on_connect(self._greet)
         store.on_change(self._on_change)
@@ -78,6 +83,8 @@ class MqttSurface:
                 await self._retain("state/enabled", _on_off(tick.snapshot.settings))
                 await self._retain("state/grid_power", _number(decision.grid_w))
                 await self._retain("state/limit", _number(decision.limit_w))
+                if tick.ensemble is not None:
+                    await self._retain("state/ensemble", json.dumps(storage.ensemble(tick.ensemble, None)))
                 if tick.snapshot.now_s >= whole_due_s or self._changed.is_set():
                     whole_due_s = tick.snapshot.now_s + STATE_INTERVAL_S
                     self._changed.clear()
@@ -110,7 +117,10 @@ class MqttSurface:
         if not (message.retain and self._kept.get(topic) == payload):  # else it is obeyed already, and was not cleared
             key = topic.rpartition("/")[2]
             try:
-                self._waiting[key] = self._wanted(key, payload)
+                if key == "ensemble":
+                    self._ask_ensemble(payload)
+                else:
+                    self._waiting[key] = self._wanted(key, payload)
             except ValueError as error:
                 self._drop(topic, error)
         self._to_clear[topic] = payload
@@ -129,6 +139,16 @@ class MqttSurface:
         tick, text = self._hub.latest, payload.decode("utf-8", errors="replace").strip()
         override = from_text(text, tick.snapshot.price if tick else None, self._utc())
         return partial(self._store.override, override, "MQTT")
+
+    def _ask_ensemble(self, payload: bytes) -> None:
+        """Pass an action on: each is of its own, so none replaces another as of the settings the newest does."""
+        if len(payload) > MAX_ACTION or self._ensemble is None:
+            raise ValueError(f"an action of {len(payload)} bytes is none")
+        try:
+            data = json.loads(payload)
+        except (ValueError, RecursionError):
+            raise ValueError(f"{_text(payload)!r} is no JSON") from None
+        self._ensemble.ask(parse(data), "MQTT")
 
     async def _obey(self) -> None:
         while self._waiting or self._to_clear:

@@ -8,6 +8,7 @@ from app.api.archive_schemas import archive_paths
 from app.api.guard import MAX_URL, allowed_bases
 from app.api.schemas import schemas
 from app.api.shapes import ON_OFF, TEXT, Json, answer, body, query, ref
+from app.api.storage_schemas import act_on_storage
 from app.config import HttpConfig
 
 Security = list[dict[str, list[str]]]
@@ -74,6 +75,7 @@ def _looking_paths() -> Json:
         "/api/status": {"get": _read("Everything worth showing", "Status")},
         "/api/step-test": {"get": _read("The step test that is running, or else the last one", "StepTests")},
         "/api/prices": {"get": _read("The prices around now, and what the gate made of them", "Prices")},
+        "/api/ensemble": {"get": _read("Storage, relays and dry contacts behind an Enphase gateway", "EnsembleAnswer")},
         "/api/events": {"get": _events()},
         **archive_paths(),
         "/metrics": {"get": {"summary": "Prometheus text, version 0.0.4", "responses": {"200": _plain("text/plain")}}},
@@ -93,6 +95,7 @@ def _changing_paths(redirect: Json) -> Json:
         "/api/settings": {"put": _change(), "post": _change()},
         "/api/override": {"put": _override(), "post": _override()},
         "/api/step-test": {"post": _start_test(), "delete": _cancel_test()},
+        "/api/ensemble": {"post": act_on_storage()},
     }
 
 

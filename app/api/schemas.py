@@ -7,6 +7,7 @@ from app.api.envoy_schemas import envoy_schemas
 from app.api.price_schemas import price_schemas
 from app.api.shapes import FLAG, ON_OFF, TEXT, Json, many, maybe, number, optional, record, ref
 from app.api.status import STALLED_S
+from app.api.storage_schemas import storage_schemas
 from app.model import Mode, Progress
 from app.state import TARGET_RANGE_W
 
@@ -83,6 +84,7 @@ def schemas() -> dict[str, Json]:
             inverters_s={"type": "object", "additionalProperties": number("by serial")},
         ),
         **archive_schemas(),
+        **storage_schemas(),
         "Health": record(
             status={"type": "string", "enum": ["ok", "starting", "stalled"]},
             tick_age_s=number("since the control loop last turned"),
@@ -112,6 +114,7 @@ def _status() -> Json:
         step_test=maybe("StepTest"),
         excursions=maybe("Excursions"),
         enphase=maybe("Envoy") | {"description": "null where no Enphase gateway is configured"},
+        ensemble=maybe("Ensemble"),
         stores=many(ref("Store")),
         faults=many(ref("Fault")),
         ages=ref("Ages"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.api import prices
+from app.api import prices, storage
 from app.api.envoy import envoy
 from app.api.values import age_s, iso, number, on_off
 from app.model import (
@@ -67,6 +67,7 @@ def status(
         "step_test": step_test(decision.step_test),
         "excursions": _excursions(tick.excursions) if tick and tick.excursions else None,
         "enphase": envoy(tick.envoy, tick.snapshot, now_s) if tick and tick.envoy else None,
+        "ensemble": storage.ensemble(tick.ensemble, now_s) if tick and tick.ensemble else None,
         "stores": [_store(store) for store in tick.stores] if tick else [],
         "faults": [_fault(fault) for fault in all_faults(tick, now_s=now_s, extra=extra_faults)],
         "ages": _ages(snapshot, now_s),

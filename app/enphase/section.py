@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from app.enphase.config import EnphaseLogin
+from app.enphase.ensemble.config import EnsembleConfig
 from app.fields import BrokerConfig, Section, TopicPrefix
 
 
@@ -26,8 +27,9 @@ class EnphaseSection(EnphaseLogin):
         300.0, ge=60, le=3600, description="the same for micro-inverters, devices, batteries and events"
     )
     publish: PublishConfig | None = Field(None, description="tell it on MQTT; default: not")
+    ensemble: EnsembleConfig | None = Field(None, description="storage, relays and dry contacts; default: not")
 
-    @field_validator("publish", mode="before")
+    @field_validator("publish", "ensemble", mode="before")
     @classmethod
     def _named_is_wanted(cls, value: Any) -> Any:
         return {} if value is None else value  # `publish:` and nothing below it

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from app.api.openapi import openapi
-from app.model import Ac, MeterState, Mode, PriceState, Progress, Step, StepResult, StepTestReport
+from app.model import Ac, EnsembleState, MeterState, Mode, PriceState, Progress, Step, StepResult, StepTestReport
 
 from .conftest import Build, House
-from .ticks import METER_FAULT, make_inverter, make_tick
+from .ticks import METER_FAULT, STORAGE, make_inverter, make_tick
 
 DOCUMENT = openapi("1.2.3")
 FOUND = StepResult("ok", "well", "", 0.98, 0.97, 1.4, (1.3, 1.5), None, 300.0, 2, (Step(640.0, 480.0, 0.98, 1.4),))
@@ -58,6 +59,8 @@ def test_every_reference_leads_somewhere() -> None:
         make_tick(),
         make_tick(None, mode=Mode.FAIL_SAFE, meter=MeterState(fault="gone"), faults=(METER_FAULT,), dry_run=True),
         make_tick(inverters=(make_inverter(ac=Ac(), panels=(), note="lost", reachable=None),), gateways=()),
+        replace(make_tick(), ensemble=STORAGE),
+        replace(make_tick(), ensemble=EnsembleState("enphase", fault="gone")),
         make_tick(step_test=DONE, dead_times=(("116180400001", 1.4),)),
         make_tick(mode=Mode.OPEN, price=PriceState(4.0, 30.0, False, 1.75e9, None), target_w=None),
     ],

@@ -15,7 +15,7 @@ from tests.enphase.fake_envoy import make_envoy
 
 from .conftest import Build, House, Visit
 from .test_price_page import priced
-from .ticks import ACCOUNT, METER_FAULT, UTC_S, make_inverter, make_tick
+from .ticks import ACCOUNT, METER_FAULT, STORAGE, UTC_S, make_inverter, make_tick
 
 pytestmark = pytest.mark.e2e
 
@@ -62,9 +62,10 @@ def everything() -> Tick:
     tick = priced([9.0, -4.0, 6.0, 8.25, 3.0, 1.0, -2.0, 4.0])
     snapshot = replace(tick.snapshot, inverters=inverters)
     envoy = make_envoy(99.0, UTC_S, notes=("A document is missing.",))
-    return replace(
+    tick = replace(
         tick, snapshot=snapshot, envoy=envoy, stores=stores, excursions=ACCOUNT, outside=(METER_FAULT,), dry_run=True
     )
+    return replace(tick, ensemble=STORAGE)
 
 
 async def texts(page: Page, language: str) -> dict[str, str]:

@@ -9,15 +9,21 @@ from app.model import (
     Ac,
     Account,
     BatteryState,
+    Combiner,
     Decision,
+    DryContact,
+    DryContactSettings,
+    EnsembleState,
     EnvoyState,
     Excursion,
     Excursions,
     Fault,
     Gate,
     GatewayState,
+    GridRelay,
     InverterState,
     Ledger,
+    MeterCollar,
     MeterState,
     Mode,
     Outlook,
@@ -27,11 +33,35 @@ from app.model import (
     Reading,
     Settings,
     Snapshot,
+    StorageBattery,
     StoreState,
     Tick,
 )
 
 UTC_S = 1_750_000_000.0
+STORAGE = EnsembleState(
+    "enphase at 10.0.0.9",
+    98.0,
+    soc_pct=61.0,
+    power_w=1250.0,
+    available_wh=2100.0,
+    capacity_wh=3500.0,
+    batteries=(
+        StorageBattery("122333000001", "iq", 61.0, 1380.0),
+        StorageBattery("121900000001", "ac", 25.0, -130.0, "going_to_sleep", 25.0, 30.0),
+    ),
+    storage_mode="self-consumption",
+    reserve_soc_pct=20.0,
+    charge_from_grid=False,
+    optimised_schedules=True,
+    grid=GridRelay("closed", "closed", "multimode-ongrid"),
+    dry_contacts=(
+        DryContact("NC1", "open", DryContactSettings("Boiler", "soc", 25.0, 70.0, "none", "shed", "shed", True)),
+        DryContact("NC2", None, None),
+    ),
+    collar=MeterCollar("close", "on_grid", "Installed", True),
+    combiner=Combiner("READY", True, "0.1.20"),
+)
 
 
 def make_inverter(serial: str = "116180400001", name: str = "Garage", **changes: Any) -> InverterState:

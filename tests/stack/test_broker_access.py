@@ -42,6 +42,7 @@ MAY_WRITE = [
     ("home", "zeropower/set/enabled"),
     ("home", "zeropower/set/target_point_w"),
     ("home", "zeropower/set/override"),
+    ("home", "zeropower/set/ensemble"),
     ("home", "zeropower/price/export"),
     ("home", "homeassistant/status"),
 ]

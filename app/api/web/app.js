@@ -95,6 +95,7 @@ const others = [
   async () => new (await import("./journal.js")).Journal(),
   async () => new (await import("./stores.js")).Stores(),
   async () => status.enphase && new (await import("./enphase.js")).Enphase(), // few houses have one
+  async () => new (await import("./ensemble.js")).Ensemble(),
 ];
 
 /** What is not needed for the first look; what cannot be fetched now is with the next connection. */

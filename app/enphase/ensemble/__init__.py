@@ -1,0 +1,1 @@
+"""Storage, relays and dry contacts behind an Enphase gateway, through pyenphase."""
