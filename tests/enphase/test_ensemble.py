@@ -267,7 +267,7 @@ async def test_a_write_that_is_not_answered_counts(build: Build, monkeypatch: py
         await asyncio.sleep(30.0)
 
     site.ensemble.replaced["POST /ivp/ensemble/dry_contacts"] = None
-    site.fake.handlers["POST /ivp/ensemble/dry_contacts"] = never
+    site.fake.handlers = {**site.fake.handlers, "POST /ivp/ensemble/dry_contacts": never}
     with pytest.raises(DeviceUnavailable, match=r"does not answer within 0.3 s"):
         await site.perform(NC1)
     with pytest.raises(TooSoonError):
