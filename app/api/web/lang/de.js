@@ -208,7 +208,7 @@ export default {
   "energy.held": "Abgeregelt",
   "energy.load": "Haushalt",
   "energy.import": "Bezogen",
-  "energy.self_use": "Eigen\u00adverbrauch",
+  "energy.self_use": "Eigenverbrauch",
   "energy.self_sufficiency": "Autarkie",
   "energy.earned": "{money} verdient",
   "energy.saved": "{money} gespart",
