@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from app.access import Access
 from app.checks import running
@@ -219,6 +220,14 @@ async def test_everything_that_can_be_set_is_set(build: Build, firmware: str) ->
     assert (site.ensemble.mains, site.ensemble.asleep) == ("closed", {})
     site.later_s += 3600.0
     assert await site.faults() == {}
+
+
+async def test_ac_batteries_alone_are_set_at_a_gateway_without_an_ensemble(build: Build) -> None:
+    site = await build("5", acbs=("1219",))
+    for path in ("/ivp/ensemble/inventory", "/admin/lib/tariff"):
+        site.ensemble.replaced[path] = web.Response(status=404)
+    await site.perform({"action": "acb_sleep", "serial": "1219", "min_soc_pct": 10, "max_soc_pct": 20})
+    assert site.ensemble.asleep == {"1219": (10, 20)}
 
 
 async def test_all_settings_of_a_contact_are_sent(build: Build) -> None:

@@ -71,7 +71,7 @@ class EnsembleClient:
                 data = await envoy.update()
                 state = state_of(data, self.name, now_s)
             if not {INVENTORY, TARIFF} <= set(data.raw):
-                self._envoy = None  # what it has is found out once: a gateway that was starting would stay empty
+                self._met_s = float("-inf")  # it may have been starting: the next look asks it again what it has
             return state
 
     async def send(self, action: Automatic | Grid) -> None:

@@ -66,7 +66,7 @@ class Journal:
         """The same with a write of now. Raises `TooSoonError`. A return to the grid never waits."""
         written = {key: min(at, utc_s) for key, at in self.written.items() if utc_s - at < DAY_S}  # a clock set back
         tariff = tuple(min(at, utc_s) for at in self.tariff if utc_s - at < DAY_S)
-        if not (isinstance(action, Grid) and action.state == "on"):
+        if not is_tariff(action) and not (isinstance(action, Grid) and action.state == "on"):
             _spaced(action, written.get(action.target), config.min_write_interval_s, utc_s)
         if is_tariff(action):
             _spaced(action, max(tariff, default=None), max(TARIFF_INTERVAL_S, config.min_write_interval_s), utc_s)
