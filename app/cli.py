@@ -105,7 +105,7 @@ def _add_trying(commands: Subparsers) -> None:
         "what",
         nargs="*",
         metavar="device",
-        help="meter, inverter, mqtt, battery, price or telemetry (default: all that are configured)",
+        help="meter, mqtt, inverter, battery, enphase, price, venus or telemetry (default: all that are configured)",
     )
     doctor.add_argument("--json", action="store_true", help="print the result as JSON")
     doctor.add_argument(

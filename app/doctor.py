@@ -18,6 +18,10 @@ from app.broker import Address, Broker, Message
 from app.brokers import Brokers
 from app.checks import Check, running, until
 from app.config import Config, InfluxConfig
+from app.enphase.doctor import examine_gateway
+from app.enphase.gateway import Gateway
+from app.enphase.section import EnphaseSection
+from app.fields import BrokerConfig
 from app.meterdoctor import meters
 from app.outbound import new_session
 from app.prices import Outside, PriceConfig, PriceFeed
@@ -27,7 +31,8 @@ from app.telemetry.answers import Answer, Outcome, judge, no_answer
 from app.telemetry.points import Point
 from app.telemetry.spool import waiting
 
-DEVICES = ("meter", "mqtt", "inverter", "battery", "price", "telemetry")
+DEVICES = ("meter", "mqtt", "inverter", "battery", "enphase", "price", "venus", "telemetry")
+SECTIONS = {"battery": "batteries.md", "enphase": "enphase.md", "price": "prices.md", "venus": "venus.md"}
 BROKER_WAIT_S = 6.0
 PRICE_WAIT_S = 12.0
 ANSWER_MAX_B = 4096
@@ -44,12 +49,17 @@ async def examine(
         checks += await _mqtt(config, with_inverters="inverter" in devices)
     if "battery" in devices and config.battery is not None:
         checks.append(await battery(config, config.battery))
-    elif list(devices) == ["battery"]:
-        checks.append(Check("battery", "ok", "there is no battery section", "docs/batteries.md says what it can do."))
+    if "enphase" in devices and config.enphase is not None:
+        checks += await _enphase(config, config.enphase)
     if "price" in devices and config.price is not None:
         checks.append(await _price(config, config.price))
-    elif list(devices) == ["price"]:
-        checks.append(Check("price", "ok", "there is no price section", "docs/prices.md says what it can do."))
+    if "venus" in devices and config.venus is not None:
+        checks.append(await _listening(config, "venus", config.venus.mqtt, config.venus.topic))
+    checks += [
+        Check(name, "ok", f"there is no {name} section", f"docs/{page} says what it can do.")
+        for name, page in SECTIONS.items()
+        if list(devices) == [name] and getattr(config, name) is None
+    ]
     if "telemetry" in devices:
         checks.append(await _telemetry(config))
     if step:
@@ -105,6 +115,28 @@ def _broker_check(broker: Broker, latency_ms: int, echoed: bool, probe: str) -> 
             values,
         )
     return Check("mqtt", "ok", f"{broker.address}: connected in {latency_ms} ms", values=values)
+
+
+async def _enphase(config: Config, section: EnphaseSection) -> list[Check]:
+    """The gateway that is asked for telemetry and storage, and the broker that hears of it."""
+    async with new_session() as session:
+        access = Access(session, Brokers(Broker(Address.of(config.mqtt), ""), config.mqtt, "").at, config.data_dir)
+        checks = await examine_gateway(Gateway.of(access, section), "enphase")
+    if section.publish is not None:
+        checks.append(await _listening(config, "enphase", section.publish.mqtt, section.publish.topic))
+    return checks
+
+
+async def _listening(config: Config, name: str, at: BrokerConfig | None, topic: str) -> Check:
+    """Whether the broker that others read ``topic`` at lets us in. Nothing is published."""
+    broker = Broker(Address.of(at or config.mqtt), f"zero-export-{config.site}-doctor-{name}")
+    async with running(broker.run()):
+        await until(lambda: broker.connected or broker.fault is not None, BROKER_WAIT_S)
+        if broker.connected:
+            return Check(name, "ok", f"{broker.address} lets us in; {topic} is told there")
+    fault = broker.fault or f"no answer from the MQTT broker at {broker.address}"
+    where = "mqtt" if at is None else "venus.mqtt" if name == "venus" else "enphase.publish.mqtt"
+    return Check(name, "fail", fault, f"Check {where} in config.yaml, and that this broker runs.")
 
 
 async def _price(config: Config, section: PriceConfig) -> Check:

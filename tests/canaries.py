@@ -52,6 +52,12 @@ def everything(host: str, ports: dict[str, int]) -> dict[str, Any]:
         "battery": {
             "type": "alphaess", "app_id": "app", "app_secret": canary("alpha"), "base_url": f"http://{at('bearer')}",
         },
+        "enphase": {
+            "host": at("hook"), "token": canary("envoy"), "certificate": "any", "interval_s": 1,
+            "publish": {"mqtt": {"host": at("json"), "username": "u", "password": canary("told")}},
+            "ensemble": {"interval_s": 10},
+        },
+        "venus": {"grid": False, "mqtt": {"host": at("json"), "username": "u", "password": canary("gx")}},
         "influxdb": {"url": f"http://{at('influx')}", "token": canary("influx")},
         "recorder": {},
         "alerts": {

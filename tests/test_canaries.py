@@ -99,7 +99,8 @@ async def asked(app: App, method: str, path: str, token: str) -> str:
 
 async def everything_shown(app: App) -> list[str]:
     """All that the page and its API tell, with and without the tokens."""
-    looks = ["/", "/healthz", "/api/status", "/metrics", "/openapi.json", "/api/history", "/api/step-test", "/nowhere"]
+    looks = ["/", "/healthz", "/api/status", "/metrics", "/openapi.json", "/nowhere"]
+    looks += [f"/api/{name}" for name in ("history", "step-test", "ensemble")]
     asks = [("GET", path, token) for path in (*looks, "/api/toggle?state=x") for token in ("", canary("http"))]
     asks += [(method, "/api/settings", token) for method in ("PUT", "DELETE") for token in ("wrong-1", canary("look"))]
     return [await asked(app, *one) for one in asks]
@@ -173,8 +174,10 @@ async def test_no_canary_is_anywhere(tmp_path: Path, mosquitto: Mosquitto, serve
             shown = await everything_shown(app)
             heard, *told = await asyncio.gather(
                 everything_published(mosquitto, refused=refused),
-                run_beside(app.config, "doctor", "meter", "mqtt", "price", "telemetry"),
+                run_beside(app.config, "doctor", "meter", "mqtt", "enphase", "price", "venus", "telemetry"),
                 run_beside(app.config, "check"),
+                run_beside(app.config, "ensemble", "status"),
+                run_beside(app.config, "ensemble", "reserve", "30"),
             )
             shown += told
         finally:
@@ -184,7 +187,8 @@ async def test_no_canary_is_anywhere(tmp_path: Path, mosquitto: Mosquitto, serve
     stored = everything_stored(place)
     assert len(stored) >= 3
     everywhere = [*shown, *heard, *app.log, *(content.decode("latin-1") for content in stored)]
-    secrets = [canary(name) for name in (*NAMES, "enlighten", "mqtt", "header", "query", "http", "look", "hookkey")]
+    others = ("enlighten", "envoy", "told", "gx", "mqtt", "header", "query", "http", "look", "hookkey")
+    secrets = [canary(name) for name in (*NAMES, *others)]
     pairs = [f"{user}:{secret}" for secret in secrets for user in ("u", "admin", "app", "")]
     wanted = {MARK, *(form for secret in (*secrets, *pairs) for form in forms(secret))}
     hits = [text[max(0, text.find(form) - 200) :][:500] for text in everywhere for form in wanted if form in text]

@@ -15,7 +15,7 @@ from app.api import storage
 from app.api.override import from_text
 from app.api.rivals import Rivals
 from app.broker import Broker, Message
-from app.enphase.ensemble.actions import parse
+from app.enphase.ensemble.actions import Grid, parse
 from app.enphase.ensemble.driver import Ensemble
 from app.hub import Hub
 from app.model import Fault, Settings, Tick
@@ -118,7 +118,7 @@ class MqttSurface:
             key = topic.rpartition("/")[2]
             try:
                 if key == "ensemble":
-                    self._ask_ensemble(payload)
+                    self._ask_ensemble(payload, kept=message.retain)
                 else:
                     self._waiting[key] = self._wanted(key, payload)
             except ValueError as error:
@@ -140,15 +140,21 @@ class MqttSurface:
         override = from_text(text, tick.snapshot.price if tick else None, self._utc())
         return partial(self._store.override, override, "MQTT")
 
-    def _ask_ensemble(self, payload: bytes) -> None:
-        """Pass an action on: each is of its own, so none replaces another as of the settings the newest does."""
+    def _ask_ensemble(self, payload: bytes, *, kept: bool) -> None:
+        """Pass an action on: each is of its own, so none replaces another as of the settings the newest does.
+
+        ``kept``: the broker had it, for whatever time; nobody may be there who meant it.
+        """
         if len(payload) > MAX_ACTION or self._ensemble is None:
             raise ValueError(f"an action of {len(payload)} bytes is none")
         try:
             data = json.loads(payload)
         except (ValueError, RecursionError):
             raise ValueError(f"{_text(payload)!r} is no JSON") from None
-        self._ensemble.ask(parse(data), "MQTT")
+        action = parse(data)
+        if kept and isinstance(action, Grid) and action.state == "off":
+            raise ValueError("a kept message does not open the grid relay: publish it without retain")
+        self._ensemble.ask(action, "MQTT")
 
     async def _obey(self) -> None:
         while self._waiting or self._to_clear:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Self
 
 import aiohttp
@@ -158,6 +158,10 @@ class Gateway:
     async def ssl(self, timeout_s: float = TIMEOUT_S) -> aiohttp.Fingerprint | bool:
         """What aiohttp takes as ``ssl``: the certificate of the first contact, or False for whichever."""
         return await self._door_now.ssl(timeout_s) if isinstance(self._door_now, TokenDoor) else False
+
+    def turn(self, timeout_s: float) -> AbstractAsyncContextManager[None]:
+        """One of its few turns, for libraries that send by themselves. Raises `DeviceUnavailable` where none comes."""
+        return self._turns.take(timeout_s)
 
     def shown(self, text: str) -> str:
         """A sentence with the name of the gateway and without our secrets: it may quote what the gateway says."""

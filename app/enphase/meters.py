@@ -1,7 +1,7 @@
 """What the meters of an Enphase gateway tell. Pure: documents in, meters out.
 
-``/ivp/meters`` says which meters there are, ``/ivp/meters/readings`` what they measure now, and
-``/production.json?details=1``, which the gateway takes seconds to compile, the energies of today and of all days.
+``/ivp/meters/readings`` says what they measure now, and ``/production.json?details=1``, which the gateway takes seconds
+to compile, the energies of today and of all days.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.documents import optional
+from app.enphase.clamps import KINDS, Clamps, clamps, rows
 from app.model import DeviceDataError, EnvoyLine, EnvoyMeter
 
-METERS, READINGS, REPORT = "/ivp/meters", "/ivp/meters/readings", "/production.json?details=1"
-KINDS = {"production": "pv", "net-consumption": "grid", "total-consumption": "consumption"}
-MOST_ROWS = 64
+READINGS, REPORT = "/ivp/meters/readings", "/production.json?details=1"
 LARGEST = 1e12  # of any value: what is beyond is no measurement, and sums of it stay finite
 _LIVE = {
     "power_w": "activePower",
@@ -46,16 +45,6 @@ _SUMMED = ("power_w", "current_a", "voltage_v", "reactive_power_var", "apparent_
 
 
 @dataclass(frozen=True, slots=True)
-class Clamps:
-    """One meter that is switched on: its number, what it is for, and how many of its channels mean something."""
-
-    eid: int
-    kind: str
-    phases: int
-    status: str = "normal"
-
-
-@dataclass(frozen=True, slots=True)
 class Readings:
     """What all meters measure at one moment of the gateway's clock; None: it does not tell the moment."""
 
@@ -63,21 +52,12 @@ class Readings:
     stamp_s: float | None
 
 
-def clamps(document: Any) -> tuple[Clamps, ...]:
-    """The meters that are switched on; rows of others go on showing numbers. Raises `DeviceDataError`."""
+def measuring(document: Any) -> tuple[Clamps, ...]:
+    """The meters that measure something, one of each kind. Raises `DeviceDataError`."""
     found: dict[str, Clamps] = {}
-    for row in rows(document, METERS):
-        kind, eid = KINDS.get(str(row.get("measurementType"))), row.get("eid")
-        status = str(row.get("meteringStatus", "normal"))[:40]
-        if kind is None or row.get("state") != "enabled" or status == "not-metering":
-            continue
-        if isinstance(eid, bool) or not isinstance(eid, int):
-            raise DeviceDataError(f"{METERS}: the {kind} meter has no number (eid)")
-        count = row.get("phaseCount")
-        flags = row.get("statusFlags")
-        told = [str(flag)[:40] for flag in flags[:6]] if isinstance(flags, list) else []
-        counted = count if isinstance(count, int) and count in (1, 2, 3) else 3
-        found.setdefault(kind, Clamps(eid, kind, counted, f"{status} ({', '.join(told)})" if told else status))
+    for one in clamps(document):
+        if one.measures:
+            found.setdefault(one.kind, one)
     return tuple(found.values())
 
 
@@ -91,7 +71,7 @@ def readings(document: Any, known: Sequence[Clamps]) -> Readings:
             raise DeviceDataError(f"{READINGS} has no row of the {one.kind} meter, eid {one.eid}")
         stamps.append(number(row.get("timestamp")))
         channels = row.get("channels")
-        lines = _lines(channels[: one.phases] if isinstance(channels, list) else [], _LIVE)
+        lines = _lines(channels[: one.phases or 3] if isinstance(channels, list) else [], _LIVE)
         meters.append(_meter(one.kind, _line(row, _LIVE), lines, f"{READINGS}: the {one.kind} meter", one.status))
     told = [stamp for stamp in stamps if stamp is not None]
     return Readings(_completed(meters), max(told, default=None))
@@ -229,14 +209,3 @@ def number(value: Any) -> float | None:
     """A number that may be a measurement, or None."""
     found = optional(value)
     return found if found is not None and abs(found) < LARGEST else None
-
-
-def rows(document: Any, what: str) -> list[dict[str, Any]]:
-    """A list of objects, not too long. Raises `DeviceDataError`."""
-    if (
-        not isinstance(document, list)
-        or len(document) > MOST_ROWS
-        or not all(isinstance(row, dict) for row in document)
-    ):
-        raise DeviceDataError(f"{what} is no list of meters")
-    return document

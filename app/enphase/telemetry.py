@@ -15,6 +15,7 @@ from typing import Any
 from app.access import Access
 from app.enphase import inventory, meters
 from app.enphase.about import GatewayAbout
+from app.enphase.clamps import METERS, Clamps
 from app.enphase.gateway import LARGE_BYTES, Gateway
 from app.enphase.publish import EnvoyPublisher
 from app.enphase.section import EnphaseSection
@@ -62,7 +63,7 @@ class EnvoyTelemetry:
             Source("Enphase batteries", slow_s, self._ask_battery, needed=False),
             Source("Enphase events", slow_s, self._ask_events, needed=False),
         ]
-        self._clamps: tuple[meters.Clamps, ...] = ()
+        self._clamps: tuple[Clamps, ...] = ()
         self._looked_s: float | None = None
         self._stamp_s: float | None = None
         self._measured = Held[tuple[EnvoyMeter, ...]]()
@@ -147,7 +148,7 @@ class EnvoyTelemetry:
         now_s = time.monotonic()
         if self._looked_s is None or now_s - self._looked_s > LOOK_AGAIN_S:
             try:
-                self._clamps = meters.clamps(await self._get(meters.METERS, LIVE_TIMEOUT_S))
+                self._clamps = meters.measuring(await self._get(METERS, LIVE_TIMEOUT_S))
             except DeviceDataError as error:  # firmware for gateways without clamps: its report tells what there is
                 log.debug("%s: %s", self._gateway.name, error)
                 self._clamps = ()

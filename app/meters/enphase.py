@@ -1,7 +1,7 @@
 """The grid clamps of an Enphase IQ Gateway or Envoy-S Metered (``/ivp/meters``, ``/ivp/meters/readings``).
 
-Rows of meters that are switched off go on showing numbers, so what a meter is for and whether it is enabled is read
-first, and again from time to time. The time stamp of a row tells whether its value is new.
+Which clamps are at the grid is read first, and again from time to time. The time stamp of a row tells whether its value
+is new.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
 
 from app.access import Access
 from app.documents import optional
+from app.enphase.clamps import METERS, Clamps, clamps, rows
 from app.enphase.config import EnphaseLogin
 from app.enphase.gateway import Gateway
 from app.enphase.token import TOKENS
@@ -61,15 +61,6 @@ class EnphaseConfig(EnphaseLogin, PolledConfig):
     def driver(self, access: Access) -> Meter:
         """The driver for this gateway."""
         return Enphase(self, access)
-
-
-@dataclass(frozen=True, slots=True)
-class Clamps:
-    """The meter at the grid connection. ``phases``: how many of its channels mean something; 0: not known."""
-
-    eid: int
-    phases: int
-    status: str
 
 
 class Enphase:
@@ -139,7 +130,7 @@ class Enphase:
 
     async def _find(self) -> Clamps:
         if self._clamps is None or time.monotonic() - self._looked_s > LOOK_AGAIN_S:
-            self._clamps = find(await self._get("/ivp/meters"))
+            self._clamps = find(await self._get(METERS))
             self._looked_s = time.monotonic()
             if self._clamps.status != self._told:
                 self._told = self._clamps.status
@@ -152,29 +143,21 @@ class Enphase:
 
 def find(meters: Any) -> Clamps:
     """The clamps at the grid connection, out of ``/ivp/meters``. Raises `DeviceDataError` where there are none."""
-    rows = _rows(meters, "/ivp/meters")
-    grid = [row for row in rows if row.get("measurementType") == "net-consumption"]
-    enabled = [row for row in grid if row.get("state") == "enabled"]
-    if len(enabled) != 1 or optional(enabled[0].get("eid")) is None:
-        there = ", ".join(f"{str(row.get('measurementType'))[:20]} {str(row.get('state'))[:10]}" for row in rows[:6])
+    grid = [one for one in clamps(meters) if one.kind == "grid"]
+    if len(grid) != 1:
+        there = ", ".join(f"{str(row.get('measurementType'))[:20]} {str(row.get('state'))[:10]}" for row in meters[:6])
         raise DeviceDataError(
             f"no enabled net-consumption meter (there is: {there or 'none'}): the consumption clamps have to sit at "
             "the grid connection, and the installer has to set them up as that"
         )
-    row = enabled[0]
-    status = str(row.get("meteringStatus", "normal"))[:40]
-    if status == "not-metering":
+    if not grid[0].measures:
         raise DeviceDataError("the gateway says that its grid clamps do not measure (meteringStatus: not-metering)")
-    flags = row.get("statusFlags")
-    told = ", ".join(str(flag)[:40] for flag in flags[:6]) if isinstance(flags, list) else ""
-    phases = row.get("phaseCount")
-    counted = phases if isinstance(phases, int) and phases in (1, 2, 3) else 0
-    return Clamps(int(row["eid"]), counted, f"{status} ({told})" if told else status)
+    return grid[0]
 
 
 def readings_of(readings: Any, clamps: Clamps) -> dict[str, Any]:
     """The row of the clamps, out of ``/ivp/meters/readings``."""
-    found = [row for row in _rows(readings, "/ivp/meters/readings") if row.get("eid") == clamps.eid]
+    found = [row for row in rows(readings, "/ivp/meters/readings") if row.get("eid") == clamps.eid]
     if len(found) != 1:
         raise DeviceDataError(f"/ivp/meters/readings has {len(found) or 'no'} rows of the grid meter, eid {clamps.eid}")
     return found[0]
@@ -195,9 +178,3 @@ def parse(row: dict[str, Any], clamps: Clamps, at_s: float, utc_s: float, latenc
         phases = ()
     imported, exported = (optional(row.get(key)) for key in ("actEnergyDlvd", "actEnergyRcvd"))
     return Reading(power_w, at_s, utc_s, phases, imported, exported, latency_s)
-
-
-def _rows(document: Any, what: str) -> list[dict[str, Any]]:
-    if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
-        raise DeviceDataError(f"{what} is no list of meters")
-    return document

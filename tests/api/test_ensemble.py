@@ -19,12 +19,12 @@ from app.enphase.ensemble.desk import Desk
 from app.enphase.ensemble.driver import Ensemble
 from app.enphase.ensemble.journal import JournalFile
 from app.hub import Hub
-from app.model import DeviceUnavailable, EnsembleState, Settings
+from app.model import Combiner, DeviceUnavailable, EnsembleState, Settings
 from app.state import SettingsStore
 
 from .conftest import Build, Visit
 from .test_openapi import answer, validate
-from .ticks import STORAGE, make_tick
+from .ticks import STORAGE, UTC_S, make_tick
 
 BACKUP = {"action": "storage_mode", "mode": "backup"}
 
@@ -156,6 +156,20 @@ async def test_a_dry_run_and_a_house_without_one_refuse(tmp_path: Path, build: B
     assert "enphase.ensemble" in data["error"]
     _, data = await house.ask("GET", "/api/ensemble")
     assert data == {"ensemble": None}
+
+
+@pytest.mark.e2e
+async def test_long_words_of_the_gateway_fit_on_a_phone(build: Build, visit: Visit) -> None:
+    house = await build()
+    page = await visit(house.url, width=360)
+    long = Combiner("ENCHG_STATE_" + "X" * 28, communicating=True, firmware="1")
+    house.hub.publish(replace(make_tick(), ensemble=replace(STORAGE, combiner=long, optimised_schedules=True)))
+    await expect(page.locator("#ensemble-combiner")).to_contain_text("XXX")
+    await expect(page.locator("#ensemble-ignored")).to_contain_text("Optimised schedules are on")
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    followed = replace(STORAGE, optimised_schedules=False)
+    house.hub.publish(replace(make_tick(utc_s=UTC_S + 1), ensemble=followed))
+    await expect(page.locator("#ensemble-ignored")).to_be_hidden()
 
 
 @pytest.mark.e2e

@@ -135,10 +135,12 @@ async def test_http_mqtt_and_the_mode_command_it_through_the_controller(installa
         assert (told["name"], "age_s" in told) == (f"enphase at {fake.host}", False)
         written = len(ensemble.written)
         assert await place.app.stop() == 0
+        await place.publish(topic, '{"action": "grid", "state": "off", "confirm": "ISLAND"}', retain=True)
         await place.app.start()
         await place.app.when(lambda status: bool((status["ensemble"] or {}).get("batteries")))
-        await asyncio.sleep(1.0)
-        assert len(ensemble.written) == written, "a restart in the same mode writes nothing"
+        await until(lambda: place.app.logged("a kept message does not open the grid relay"), 20.0)
+        assert len(ensemble.written) == written, "nor does a restart in the same mode write anything"
+        assert await place.retained(topic) is None
         fake.slow_s = 30.0  # the gateway hangs
         before = (await place.app.status())["time_utc"]
         await place.app.when(lambda status: status["time_utc"] != before and (status["ages"]["tick_s"] or 9.0) < 3.0)

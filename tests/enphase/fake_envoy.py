@@ -35,7 +35,7 @@ def fixture(name: str) -> Any:
 def heard(**changes: Any) -> EnvoyState:
     """What the gateway of the fixtures tells; its documents can be changed by name."""
     told = {name: changes.pop(name, fixture(name)) for name in ("meters", "readings", "production")}
-    live = meters.readings(told["readings"], meters.clamps(told["meters"])).meters
+    live = meters.readings(told["readings"], meters.measuring(told["meters"])).meters
     return EnvoyState(
         "enphase",
         meters=meters.with_energies(live, meters.report(told["production"])),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from app.access import Access
 from app.checks import running
@@ -131,6 +132,22 @@ async def test_a_look_is_a_handful_of_requests_and_few_sockets(build: Build) -> 
     assert (site.fake.turned_away, site.fake.most_at_once) == (0, 1)
 
 
+async def test_a_look_waits_for_its_turn(build: Build) -> None:
+    """Telemetry, a meter and inverters ask the same gateway, which has four sockets for all of them."""
+    site = await build(gateway={"sockets": 3, "slow_s": 0.02})
+    gateway = Gateway.of(site.access, EnphaseLogin(host=site.fake.host, token=site.fake.valid))
+
+    async def others() -> None:
+        for _ in range(20):
+            await gateway.get_json("/ivp/meters/readings", 3.0)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(others())
+        group.create_task(site.client.read(1.0))
+    assert (site.fake.turned_away, site.fake.most_at_once) == (0, 2)
+
+
 async def test_firmware_4_and_a_house_without_storage_show_nothing(build: Build) -> None:
     old = await build("4")
     assert (await old.client.read(1.0)).batteries == ()
@@ -203,6 +220,14 @@ async def test_everything_that_can_be_set_is_set(build: Build, firmware: str) ->
     assert (site.ensemble.mains, site.ensemble.asleep) == ("closed", {})
     site.later_s += 3600.0
     assert await site.faults() == {}
+
+
+async def test_ac_batteries_alone_are_set_at_a_gateway_without_an_ensemble(build: Build) -> None:
+    site = await build("5", acbs=("1219",))
+    for path in ("/ivp/ensemble/inventory", "/admin/lib/tariff"):
+        site.ensemble.replaced[path] = web.Response(status=404)
+    await site.perform({"action": "acb_sleep", "serial": "1219", "min_soc_pct": 10, "max_soc_pct": 20})
+    assert site.ensemble.asleep == {"1219": (10, 20)}
 
 
 async def test_all_settings_of_a_contact_are_sent(build: Build) -> None:
@@ -397,6 +422,21 @@ async def test_garbage_is_an_error_of_the_device_and_nothing_else(build: Build, 
     assert all(len(text) < 300 and text.isprintable() for text in told), told
     site.ensemble.replaced.clear()
     assert (await site.client.read(3.0)).soc_pct == 39.0
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyError])
+async def test_a_token_in_what_the_library_says_is_not_told(
+    build: Build, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = await build()
+
+    async def quotes(_envoy: Any) -> Any:
+        raise kind(f"{'x' * 60} {site.fake.valid}")
+
+    monkeypatch.setattr("pyenphase.Envoy.update", quotes)
+    with pytest.raises(DeviceDataError, match=r"x \*\*\*") as caught:
+        await site.client.read(1.0)
+    assert site.fake.valid[:24] not in str(caught.value)
 
 
 async def test_values_of_any_kind_are_unknown_and_not_shown(build: Build) -> None:

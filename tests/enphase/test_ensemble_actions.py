@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -121,7 +123,8 @@ def test_an_empty_house_refuses_everything(data: dict[str, Any]) -> None:
     empty = EnsembleState("gateway", 1.0)
     assert objection(parse(data), empty)
     assert in_force(parse(data), empty) is None
-    assert complaint(parse(data), empty, was_in_force=False) is None, "nobody can tell"
+    told = complaint(parse(data), empty, was_in_force=False)
+    assert "does not tell whether it is in force" in (told or ""), "what nobody can tell is no success"
 
 
 # -- spacing
@@ -176,6 +179,23 @@ async def test_the_journal_outlives_the_program_and_a_damaged_one_is_kept_aside(
     path.write_text('{"written": {"x": "y"}}')
     assert await file.read() == Journal()
     assert path.with_suffix(".damaged").exists()
+
+
+async def test_two_processes_do_not_both_write_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, action = JournalFile(tmp_path / "data" / "ensemble.json"), parse(MODE)
+    noting = partial(Journal.noted, action=action, config=CONFIG, utc_s=1000.0)
+    await file.change(lambda journal: journal)
+    with (tmp_path / "data" / "ensemble.lock").open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        writing = asyncio.create_task(file.change(noting))
+        await asyncio.sleep(0.1)
+        assert (await file.read(), writing.done()) == (Journal(), False)
+        fcntl.flock(other, fcntl.LOCK_UN)
+        assert (await writing).tariff == (1000.0,)
+        fcntl.flock(other, fcntl.LOCK_EX)
+        monkeypatch.setattr("app.enphase.ensemble.journal.LOCKED_S", 0.05)
+        with pytest.raises(OSError, match="unavailable"):
+            await file.change(noting)
 
 
 # -- the configuration

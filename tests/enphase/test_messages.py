@@ -217,6 +217,6 @@ def test_a_total_that_only_repeats_the_net_is_not_believed() -> None:
 def test_clamps_at_the_load_tell_the_grid() -> None:
     there, rows = fixture("meters"), fixture("readings")
     there[1]["measurementType"] = "total-consumption"
-    found = {meter.kind: meter for meter in meters.readings(rows, meters.clamps(there)).meters}
+    found = {meter.kind: meter for meter in meters.readings(rows, meters.measuring(there)).meters}
     assert list(found) == ["pv", "grid", "consumption"]
     assert found["grid"].total.power_w == pytest.approx(-36.162 - 782.5)

@@ -14,12 +14,13 @@ from pydantic import ValidationError
 
 from app.access import Access
 from app.broker import Address, Broker
-from app.meters.enphase import Clamps, Enphase, EnphaseConfig, find, parse, readings_of
+from app.enphase.clamps import Clamps
+from app.meters.enphase import Enphase, EnphaseConfig, find, parse, readings_of
 from app.model import DeviceAuthError, DeviceDataError, DeviceUnavailable, Phase, Reading
 from app.outbound import new_session
 from tests.enphase.fake import FakeGateway, fixture, token
 
-CLAMPS = Clamps(704643584, 3, "normal")
+CLAMPS = Clamps(704643584, "grid", 3)
 
 
 @pytest.fixture
@@ -188,9 +189,9 @@ def test_a_gateway_without_a_grid_meter_is_refused(meters: Any, text: str) -> No
 
 def test_what_the_gateway_thinks_of_its_clamps_is_kept() -> None:
     assert find([row(phaseCount=2, meteringStatus="check-wiring", statusFlags=["production-imbalance"])]) == Clamps(
-        7, 2, "check-wiring (production-imbalance)"
+        7, "grid", 2, "check-wiring (production-imbalance)"
     )
-    assert find([row(statusFlags=[])]) == Clamps(7, 0, "normal")
+    assert find([row(statusFlags=[])]) == Clamps(7, "grid", 0, "normal")
 
 
 @pytest.mark.parametrize("value", [None, "5", "", True, float("nan"), 1e9, []])
@@ -210,12 +211,12 @@ def test_readings_without_the_grid_meter_are_refused(readings: Any) -> None:
 @pytest.mark.parametrize(
     ("clamps", "change", "phases"),
     [
-        (Clamps(704643584, 0, "normal"), {}, ()),
-        (Clamps(704643584, 1, "normal"), {}, ()),
+        (Clamps(704643584, "grid", 0), {}, ()),
+        (Clamps(704643584, "grid", 1), {}, ()),
         (CLAMPS, {"channels": None}, ()),
         (CLAMPS, {"channels": [{"activePower": None}] * 3}, ()),
         (CLAMPS, {"channels": [{"activePower": 500.0}] * 3}, ()),
-        (Clamps(704643584, 1, "normal"), {"channels": [{"activePower": -36.0}, {"activePower": 9.0, "voltage": 6.1}]},
+        (Clamps(704643584, "grid", 1), {"channels": [{"activePower": -36.0}, {"activePower": 9.0, "voltage": 6.1}]},
          (Phase(-36.0),)),
     ],
 )  # fmt: skip

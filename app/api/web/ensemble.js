@@ -16,6 +16,7 @@ export class Ensemble {
     if (!ensemble) return;
     if (!this.#box.firstChild) build(this.#box);
     for (const key of FIGURES) figure(key, ensemble);
+    byId("ensemble-ignored").hidden = !ensemble.optimised_schedules;
     list("ensemble-batteries", ensemble.batteries.map(battery));
     list("ensemble-contacts", ensemble.dry_contacts.map(contact));
     const age = known(ensemble.age_s) ? t("ensemble.told", { ago: ago(ensemble.age_s + elapsed) }) : t("ensemble.unheard");
@@ -26,7 +27,7 @@ export class Ensemble {
 const VALUES = {
   charge: (all) => [percent(all.soc_pct), known(all.capacity_wh) ? t("ensemble.of", { energy: energy(all.capacity_wh) }) : null],
   power: (all) => [power(all.power_w)],
-  mode: (all) => [word("mode", all.storage_mode), all.optimised_schedules ? t("ensemble.ignored") : null],
+  mode: (all) => [word("mode", all.storage_mode)],
   reserve: (all) => [percent(all.reserve_soc_pct)],
   from_grid: (all) => [word("switch", all.charge_from_grid)],
   grid: (all) => all.grid && [word("grid", all.grid.oper_state)],
@@ -62,6 +63,7 @@ function build(box) {
   box.append(
     element("h2", { id: "ensemble-title", textContent: t("ensemble") }),
     element("dl", { className: "figures" }, ...figures),
+    element("p", { id: "ensemble-ignored", className: "small", textContent: t("ensemble.ignored") }),
     ...lines,
     element("p", { id: "ensemble-age", className: "muted small" }),
   );

@@ -1,7 +1,7 @@
 """The one door to pyenphase: reads everything, writes one thing, and lets nothing but `DeviceError` out.
 
 pyenphase is made for Home Assistant's patience. Here its requests are short and few, and it talks through a session of
-ours: with the certificate of the first contact, no redirects, small bodies, and at most two sockets.
+ours: with the certificate of the first contact, no redirects, small bodies, one socket, and the turns of the gateway.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 READ_S = 90.0  # for all documents of one look; /production.json alone may take 10 s
 WRITE_S = 40.0
+TURN_S = 20.0
 REQUEST = aiohttp.ClientTimeout(total=25.0, connect=8.0)
 IDLE_S = 540.0  # a session at the gateway ends after 10 minutes
 MAX_BODY_BYTES = 1_000_000  # inventories and tariffs are some kB
@@ -70,7 +71,7 @@ class EnsembleClient:
                 data = await envoy.update()
                 state = state_of(data, self.name, now_s)
             if not {INVENTORY, TARIFF} <= set(data.raw):
-                self._envoy = None  # what it has is found out once: a gateway that was starting would stay empty
+                self._met_s = float("-inf")  # it may have been starting: the next look asks it again what it has
             return state
 
     async def send(self, action: Automatic | Grid) -> None:
@@ -100,14 +101,14 @@ class EnsembleClient:
             return self._envoy
         await self.close()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=await self._gateway.ssl(), limit=2),
+            connector=aiohttp.TCPConnector(ssl=await self._gateway.ssl(), limit=1),
             cookie_jar=aiohttp.CookieJar(
                 unsafe=True
             ),  # for the session that goes with the token; no other host is asked
             headers={"Accept-Encoding": "identity"},
             auto_decompress=False,
             response_class=_SmallResponse,
-            middlewares=(_staying,),
+            middlewares=(self._in_turn, _staying),
         )
         envoy: Envoy = _library().Envoy(self._gateway.host, self._session, REQUEST)
         envoy.set_retry_policy(max_attempts=2, max_delay=20)
@@ -119,6 +120,13 @@ class EnsembleClient:
             await envoy.authenticate(username=login.username, password=login.password)
         self._envoy, self._token, self._met_s = envoy, token, now_s
         return envoy
+
+    async def _in_turn(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Not beside whatever else the gateway is asked: it has few sockets, for everybody."""
+        async with self._gateway.turn(TURN_S):
+            return await handler(request)
 
     @contextmanager
     def _told(self, timeout_s: float) -> Iterator[None]:
@@ -159,8 +167,12 @@ class EnsembleClient:
             case errors.EnvoyFirmwareCheckError() | errors.EnvoyFirmwareFatalCheckError():
                 return DeviceUnavailable(f"{self.name} does not tell its firmware: HTTP {reason.status_code}")
             case errors.EnvoyError() | ValueError():
-                return DeviceDataError(f"{self.name}: {str(reason)[:160] or type(reason).__name__}")
-        return DeviceDataError(f"{self.name} tells what cannot be read ({type(reason).__name__}: {str(reason)[:80]})")
+                return DeviceDataError(self._quoted(str(reason) or type(reason).__name__))
+        return DeviceDataError(self._quoted(f"tells what cannot be read ({type(reason).__name__}: {reason})"))
+
+    def _quoted(self, said: str) -> str:
+        """What may hold whatever the gateway repeats: without our secrets, and only then made short."""
+        return self._gateway.shown(said)[:250]
 
 
 class _SmallResponse(aiohttp.ClientResponse):

@@ -22,7 +22,7 @@ from app.enphase.ensemble.actions import CONFIRMATION, AcbSleep, AcbWake, Automa
 from app.enphase.ensemble.client import EnsembleClient
 from app.enphase.ensemble.config import EnsembleConfig
 from app.enphase.ensemble.desk import FILE, Desk, RefusedActionError
-from app.enphase.ensemble.effect import OVERWRITTEN_S, advice, complaint, in_force
+from app.enphase.ensemble.effect import OVERWRITTEN_S, advice, complaint
 from app.enphase.ensemble.journal import JournalFile, TooSoonError
 from app.enphase.gateway import Gateway
 from app.fields import BrokerConfig
@@ -168,7 +168,7 @@ async def _read_back(desk: Desk, action: Automatic | Grid, *, wait: bool) -> int
         await asyncio.sleep(pause_s)
         state = await desk.read()
         said = complaint(action, state, was_in_force=False)
-        if said is None and in_force(action, state):
+        if said is None:
             break
     if said is None and wait:
         print(f"in force; looking again in {OVERWRITTEN_S:.0f} s")

@@ -73,7 +73,7 @@ def in_force(action: Automatic | Grid, state: EnsembleState) -> bool | None:
 
 
 def complaint(action: Automatic | Grid, state: EnsembleState, *, was_in_force: bool) -> str | None:
-    """What is wrong with an action that was written a while ago; None where it is in force, or nobody can tell."""
+    """What is wrong with an action that was written a while ago; None where it is in force."""
     ignored = isinstance(action, StorageMode) and state.optimised_schedules
     shown = in_force(action, state)
     if ignored:
@@ -81,8 +81,10 @@ def complaint(action: Automatic | Grid, state: EnsembleState, *, was_in_force: b
             f"{action} was written, but optimised schedules are on: the gateway accepts the mode and ignores it; "
             "the batteries follow Enphase's schedule."
         )
-    if shown is not False:
+    if shown:
         return None
+    if shown is None:
+        return f"{action} was written, and the gateway does not tell whether it is in force."
     if was_in_force and is_tariff(action):
         return (
             f"Enlighten has overwritten what was set here: {action} is not in force any more, but {now(action, state)}."

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +22,7 @@ from app.model import Mode
 TARIFF_INTERVAL_S = 60.0
 DAY_S = 86_400.0
 MOST = 200  # things that are remembered
+LOCKED_S = 5.0  # another process holds the file for a moment only
 
 
 class TooSoonError(Exception):
@@ -61,7 +66,7 @@ class Journal:
         """The same with a write of now. Raises `TooSoonError`. A return to the grid never waits."""
         written = {key: min(at, utc_s) for key, at in self.written.items() if utc_s - at < DAY_S}  # a clock set back
         tariff = tuple(min(at, utc_s) for at in self.tariff if utc_s - at < DAY_S)
-        if not (isinstance(action, Grid) and action.state == "on"):
+        if not is_tariff(action) and not (isinstance(action, Grid) and action.state == "on"):
             _spaced(action, written.get(action.target), config.min_write_interval_s, utc_s)
         if is_tariff(action):
             _spaced(action, max(tariff, default=None), max(TARIFF_INTERVAL_S, config.min_write_interval_s), utc_s)
@@ -100,7 +105,7 @@ def _spaced(action: Automatic | Grid, last_utc_s: float | None, interval_s: floa
 
 
 class JournalFile:
-    """The file. It is read before each change, since another process may have written it."""
+    """The file. Each change reads and writes it while no other process can: two could both be the first."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -117,11 +122,31 @@ class JournalFile:
             return await asyncio.to_thread(self._change, change)
 
     def _change(self, change: Callable[[Journal], Journal]) -> Journal:
-        before = self._read()
-        after = change(before)
-        if after != before:
-            replace_file(self._path, self._json.dump_json(after, indent=1))
-        return after
+        with self._alone():
+            before = self._read()
+            after = change(before)
+            if after != before:
+                replace_file(self._path, self._json.dump_json(after, indent=1))
+            return after
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Raises OSError where another process does not let go."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self._path.with_suffix(".lock"), os.O_RDONLY | os.O_CREAT, 0o666)
+        try:
+            until_s = time.monotonic() + LOCKED_S
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= until_s:
+                        raise
+                    time.sleep(0.02)
+            yield
+        finally:
+            os.close(lock)
 
     def _read(self) -> Journal:
         try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from app.enphase.clamps import METERS
 from app.enphase.gateway import LARGE_BYTES, Gateway
 from app.inverters.enphase.production import (
     Produced,
     by_clamps,
     by_document,
     by_summary,
-    clamps,
+    production_clamps,
     stores,
     stores_by_document,
 )
@@ -54,7 +55,7 @@ class ProductionMeter:
 
     async def _find(self) -> Read:
         """By clamps where they count the production; the documents of old firmware lack this or that."""
-        eid = clamps(await self._or_none("/ivp/meters"))
+        eid = production_clamps(await self._or_none(METERS))
         document = None if eid is not None else await self._or_none("/production.json")
         await self._find_storage(document)
         self._looked_s, self.slowest_s = self._clock(), 0.0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.documents import optional
+from app.enphase.clamps import clamps
 from app.model import Ac, DeviceDataError
 
 MOST_ROWS = 50
@@ -23,13 +24,13 @@ class Produced:
     stamp_s: float | None = None
 
 
-def clamps(meters: Any) -> int | None:
+def production_clamps(meters: Any) -> int | None:
     """The id of the clamps at the production, out of ``/ivp/meters``; None: there are none in use."""
-    for row in _rows(meters):
-        eid = optional(row.get("eid"))
-        if row.get("measurementType") == "production" and row.get("state") == "enabled" and eid is not None:
-            return int(eid) if row.get("meteringStatus") != "not-metering" else None
-    return None
+    try:
+        found = [one for one in clamps(meters) if one.kind == "pv"]
+    except DeviceDataError:
+        return None
+    return found[0].eid if found and found[0].measures else None
 
 
 def by_clamps(readings: Any, eid: int) -> Produced:

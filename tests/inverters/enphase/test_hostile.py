@@ -34,7 +34,7 @@ anything = st.recursive(
     max_leaves=25,
 )
 READERS: list[Callable[[Any], Any]] = [
-    profiles.parse, production.clamps, production.by_document, production.by_summary, production.stores,
+    profiles.parse, production.production_clamps, production.by_document, production.by_summary, production.stores,
     production.stores_by_document, lambda what: production.by_clamps(what, 1), dpel.Dpel().limit_in,
     lambda what: dpel.Dpel().shown(what, None, None),
     lambda what: dpel.Dpel().written(Rule(0.0), what, None),
