@@ -119,7 +119,7 @@ def examined(state: InverterState, gateway: str, unknown_step: str) -> Check:
             "inverter",
             "warn",
             f"{name}: {gateway} cannot reach it",
-            "At night this is normal; by day check the radio link.",
+            "At night this is normal; by day check the link between the two.",
         )
     if state.power_at_s is None:
         return Check(
