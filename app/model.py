@@ -173,6 +173,7 @@ class InverterState:
     ``foreign``/``foreign_at_s``: the last command to it that was not ours, as ``topic: payload``.
     ``undelivered_since_s``: since when the broker takes our commands and hands them to nobody (its access rules).
     ``guarded``: its dead-man will is armed: if we die, the broker lowers it. ``guardable``: there can be one.
+    ``switchable``: it can be switched off. ``trusted``: what limits it is known to do so, or its power has proven it.
     ``enabled``: it may be commanded. ``refused``: why not, where the configuration would have it and its gateway rules
     it out now; it is then not enabled.
     ``rule``: how it stands to its rules; None: it takes limits in watts. ``pace_s``: the least time between two limits;
@@ -210,6 +211,8 @@ class InverterState:
     undelivered_since_s: float | None = None
     guarded: bool = False
     guardable: bool = True
+    switchable: bool = True
+    trusted: bool = True
     refused: str | None = None
     gateway: str = "OpenDTU"
     rule: RuleState | None = None

@@ -168,6 +168,7 @@ def _inverter() -> Json:
         note=optional("string", "a remark of the driver"),
         guarded=FLAG | {"description": "the broker lowers it if this controller dies"},
         guardable=FLAG | {"description": "there can be such a limit at the broker"},
+        trusted=FLAG | {"description": "what limits it is known to do so, or its power has proven it"},
         rule=maybe("RuleState"),
         writes_today=optional("integer", "limits written to a memory that wears out"),
         writes_budget=optional("integer", "how many a day may be written"),

@@ -165,6 +165,7 @@ def _inverter(state: InverterState, now_s: float, dead_time_s: float | None, rul
         "note": state.note,
         "guarded": state.guarded,
         "guardable": state.guardable,
+        "trusted": state.trusted,
         "rule": _rule(state.rule, ruling, now_s) if state.rule is not None else None,
         "writes_today": state.writes_today,
         "writes_budget": state.writes_budget,

@@ -233,7 +233,10 @@ class Controller:
         """Add what is to be switched. Fail-safe leaves off what is off."""
         if not self._settings.switch_off:
             return decision
-        states = [state for state in snapshot.inverters if state.regulated]
+        states = [state for state in snapshot.inverters if state.regulated and state.switchable]
+        may_be = {state.serial for state in states}
+        always_w = sum(unit.min_w for unit in units if unit.serial not in may_be)
+        units = [unit for unit in units if unit.serial in may_be]
         self._standby.observe(states, snapshot.now_s)
         if decision.mode is Mode.FAIL_SAFE:
             self._was_failed = True
@@ -250,7 +253,8 @@ class Controller:
             self._was_failed = any(is_off(state) and state.reachable for state in states)
             switches, commands = self._standby.wake(states, snapshot.now_s, "the grid meter is back")
         else:
-            switches, commands = self._standby.step(states, units, load_w - min(0.0, target_w), snapshot.now_s)
+            left_w = load_w - min(0.0, target_w) - always_w
+            switches, commands = self._standby.step(states, units, left_w, snapshot.now_s)
         return replace(decision, switches=tuple(switches), commands=(*decision.commands, *commands))
 
     # -- the fleet -----------------------------------------------------------------------------------
@@ -275,8 +279,7 @@ class Controller:
             limit_w=limit_w,
             power_w=model.planned_w(),
             bound=model.bound,
-            ready_to_cut=since_s >= max(self._settings.cut_interval_s, state.pace_s)
-            and (in_flight <= 1 or since_s < FOLLOW_UP_S),
+            ready_to_cut=since_s >= self._settings.cut_interval_s and (in_flight <= 1 or since_s < FOLLOW_UP_S),
             ready_to_raise=backlog_s <= 0.1
             and since_s >= max(self._settings.min_command_interval_s, state.pace_s)
             and in_flight <= (since_s < FOLLOW_UP_S),

@@ -23,6 +23,7 @@ PATIENCE_S = {
     "price_source": 600.0,
     "export": 30.0,
     "unguarded": 20.0,
+    "unproven": 600.0,
     "rule_waits": 120.0,
 }
 UNEXPLAINED_W = 50.0  # export of at least this much beyond the target
@@ -46,6 +47,7 @@ class FaultBook:
             *_links(snapshot),
             *(f for s in snapshot.inverters for f in _inverter(s, snapshot, delivery, observer)),
             *(f for s in snapshot.inverters if s.regulated for f in _command_path(s, snapshot, decision)),
+            *(f for s in snapshot.inverters if s.regulated for f in _unproven(s, decision)),
             *_rules(snapshot, decision),
             *_battery(decision),
             *_minimum(snapshot, decision),
@@ -98,7 +100,7 @@ def _links(snapshot: Snapshot) -> Iterator[Fault]:
         )
     for gateway in snapshot.gateways:
         if gateway.fault:
-            usual = f"Check {gateway.name}'s power, network, login and MQTT settings."
+            usual = f"Check the power and the network of {gateway.name}, and its settings: zero-export doctor inverter"
             yield Fault(f"gateway:{gateway.name}", gateway.fault, gateway.next_step or usual)
 
 
@@ -109,28 +111,43 @@ def _inverter(state: InverterState, snapshot: Snapshot, delivery: Delivery, obse
         yield Fault(
             f"unreachable:{state.serial}",
             f"{state.name} cannot be reached; it may still be producing {may_feed_w(state):.0f} W.",
-            f"Check the radio link between {state.gateway} and the inverter.",
+            f"Check the link between {state.gateway} and the inverter.",
         )
     if state.reachable and _unanswered(state, snapshot, delivery):
         yield Fault(
             f"unanswered:{state.serial}",
             f"{state.name} has not acknowledged its limits for "
             f"{delivery.unanswered_s(state.serial, snapshot.now_s):.0f} s.",
-            f"Check the radio link in {state.gateway}, that it accepts commands, "
-            "and that its login may read the cmd topics.",
+            f"Check that {state.gateway} reaches the inverter and accepts commands, "
+            "and, over MQTT, that its login may read the command topics.",
         )
     if state.reachable and _still_feeds(state, snapshot.now_s):
         yield Fault(
             f"not_switched:{state.serial}",
             f"{state.name} was switched off and still feeds {state.ac.power_w:.0f} W.",
-            "Check that the broker lets us write cmd/power (OPENDTU_ALLOW_POWER=1 in the stack), and the radio link.",
+            "Check that the broker lets us write the topic (OPENDTU_ALLOW_POWER=1 or AHOYDTU_ALLOW_POWER=1 in the "
+            f"stack), and the link between {state.gateway} and the inverter.",
         )
     if observer[state.serial].obedience.broken:
         yield Fault(
             f"disobeyed:{state.serial}",
             f"{state.name} produces more than its limit; the limit is sent again.",
-            f"If this stays, restart the inverter from {state.gateway}.",
+            "If this stays, restart the inverter."
+            if state.trusted
+            else "Its power has never followed a limit: another profile or control may fit. "
+            "Run: zero-export doctor inverter",
         )
+
+
+def _unproven(state: InverterState, decision: Decision) -> Iterator[Fault]:
+    """What limits it is a report, and it gives power by day without ever having shown that it follows."""
+    if state.trusted or not state.reachable or decision.target_w is None or (state.ac.power_w or 0.0) <= FEEDS_W:
+        return
+    yield Fault(
+        f"unproven:{state.serial}",
+        f"The power of {state.name} has not followed a limit so far: whether the register limits it is not known.",
+        "In a calm house run: zero-export doctor inverter --step-test; another profile or control may fit.",
+    )
 
 
 def _command_path(state: InverterState, snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
@@ -140,13 +157,13 @@ def _command_path(state: InverterState, snapshot: Snapshot, decision: Decision) 
         yield Fault(
             f"conflict:{state.serial}",
             f"Somebody else commands {state.name} ({state.foreign}); our limit is sent again.",
-            "Stop the other controller, or OpenDTU-OnBattery's own limiter; remove retained messages below cmd/.",
+            "Stop the other controller, or OpenDTU-OnBattery's own limiter; remove retained commands from the broker.",
         )
     if state.undelivered_since_s is not None:
         yield Fault(
             f"undelivered:{state.serial}",
             f"The broker takes the limits for {state.name} and passes them on to nobody.",
-            "Its access rules (ACL) must let the user mqtt.username write cmd/limit_nonpersistent_absolute.",
+            "Its access rules (ACL) must let the user mqtt.username write the topic of the limits.",
         )
     wanted = any(will.serial == state.serial for will in decision.wills)
     if snapshot.dead_man and wanted and not state.guarded and snapshot.broker_connected:

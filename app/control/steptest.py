@@ -116,13 +116,13 @@ class StepTest:
             return f"{state.name} or {state.gateway} restarted, and its limit is lost", "Test again."
         self._resets = state.resets
         if not state.reachable and (self._trial is not None or now_s - begun_s > 1.5 * WATCH_S):
-            return f"{state.gateway} cannot reach {state.name}", "At night this is normal; by day check the radio link."
+            return f"{state.gateway} cannot reach {state.name}", "At night this is normal; by day check that link."
         since_s = now_s - (self._readings[-1].at_s if self._readings else begun_s)
         if since_s > max(5.0, 3.0 * self._interval_s):
             why = f": {snapshot.meter.fault}" if snapshot.meter.fault else ""
             return f"no grid reading for {since_s:.0f} s{why}", "Run: zero-export doctor meter"
         if self._trial is not None and self._trial.lost(now_s):
-            return "the broker did not take the limit", "Run: zero-export doctor mqtt"
+            return f"the limit of {state.name} could not be sent", "Run: zero-export doctor, and see its log."
         return None
 
     def _export(self, state: InverterState) -> Trouble | None:
@@ -150,7 +150,7 @@ class StepTest:
         power_w = state.ac.power_w
         if power_w is None or state.power_at_s is None or snapshot.now_s - state.power_at_s > UNHEARD_S:
             if watched_s > PATIENCE_S:
-                self.fail(f"OpenDTU reports no power of {state.name}", "Run: zero-export doctor inverter")
+                self.fail(f"{state.gateway} reports no power of {state.name}", "Run: zero-export doctor inverter")
             return None
         self._noise_w = noise_w(self._readings)
         limit_w = state.commanded_w or state.acked_w or None
@@ -240,6 +240,7 @@ class StepTest:
         result = judge(
             Evidence(
                 name=state.name,
+                gateway=state.gateway,
                 rated_w=state.rated_w or state.max_w,
                 downs=found.agreeing() if found.enough else found.downs[-1:],
                 ups=found.agreeing(up=True),

@@ -8,14 +8,15 @@ from statistics import median
 
 from app.control.inverter import REPORT_LAG_S
 from app.control.stepfindings import Look, Seen, look
-from app.control.stepfit import LimitStep, fit, phase_gains, without_repeats
+from app.control.stepfit import CLEAR, LimitStep, fit, phase_gains, without_repeats
 from app.control.trajectory import Sent
 from app.model import InverterState, Reading
 
 PATIENCE_S = 30.0  # for a step to be seen
 HOLD_S, SETTLE_S = 4.0, 3.0  # a limit stays at least, and once its effect was seen
 REPORT_S = 12.0  # how long a step waits for the inverter's own report of it, where that is wanted
-TAKEN_S = 5.0  # for the broker to take a limit
+MOMENT_S = 0.1  # the window of a meter that shows the power of one moment
+TAKEN_S = 5.0  # for a limit to go out
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,11 @@ class Trial:
 
     @property
     def sent(self) -> bool:
-        """Whether the broker has taken it."""
+        """Whether it has gone out."""
         return self._sent_s is not None
 
     def lost(self, now_s: float) -> bool:
-        """Whether the broker should have taken it by now."""
+        """Whether it should have gone out by now."""
         return self._sent_s is None and now_s - self._asked_s > TAKEN_S
 
     def update(self, now_s: float, state: InverterState) -> bool:
@@ -79,12 +80,17 @@ class Trial:
 
     def look(self, *, final: bool) -> tuple[Seen, Look]:
         """Look closely at it; once it was sent."""
-        found = fit(self._around(), self._step(), self._scene.noise_w)
+        around, noise_w = self._around(), self._scene.noise_w
+        found = fit(around, self._step(self._scene.window_s), noise_w)
+        if found.clarity < CLEAR or not found.unique:
+            momentary = fit(around, self._step(MOMENT_S), noise_w)
+            found = max(found, momentary, key=lambda one: (one.unique, one.clarity))
         return Seen(self.from_w, self.to_w, found), look(found, self.to_w - self.from_w, final=final)
 
     def phase_gains(self, dead_time_s: float) -> tuple[float, ...]:
         """What each phase of the meter showed of it."""
-        return phase_gains(self._around(), self._step(), dead_time_s, self._scene.noise_w)
+        step = self._step(self._scene.window_s)
+        return phase_gains(self._around(), step, dead_time_s, self._scene.noise_w)
 
     def _shows(self, sent_s: float) -> bool:
         """Whether the last readings are about where it should lead: enough to look closer."""
@@ -96,6 +102,6 @@ class Trial:
         from_s = (self._sent_s or self._asked_s) - max(4.0, 3.5 * self._scene.interval_s)
         return without_repeats([reading for reading in self._readings if reading.at_s >= from_s])
 
-    def _step(self) -> LimitStep:
+    def _step(self, window_s: float) -> LimitStep:
         at_s = self._sent_s or self._asked_s
-        return LimitStep(self._scene.rated_w, self.from_w, Sent(at_s, at_s, self.to_w), self._scene.window_s)
+        return LimitStep(self._scene.rated_w, self.from_w, Sent(at_s, at_s, self.to_w), window_s)

@@ -25,6 +25,7 @@ class Evidence:
     """
 
     name: str
+    gateway: str
     rated_w: float
     downs: Sequence[Seen]
     ups: Sequence[Seen]
@@ -109,12 +110,12 @@ def _nothing_seen(found: Evidence) -> tuple[str, str]:
         )
     if not found.acknowledged:
         return (
-            f"OpenDTU never showed a limit of {found.name} as acknowledged, and nothing moved",
-            "Check in OpenDTU that commands are enabled and the radio link is good; check the broker's ACL.",
+            f"{found.gateway} never showed a limit of {found.name} as acknowledged, and nothing moved",
+            f"Check that {found.gateway} takes commands and reaches the inverter; over MQTT, check the broker's ACL.",
         )
     return (
         f"{found.name} did not follow its limit: neither its own reports nor the meter moved",
-        "Restart the inverter from OpenDTU, check its serial number and max_watt, then test again.",
+        "Restart the inverter, check in config.yaml which one it is and how it is limited, then test again.",
     )
 
 

@@ -12,7 +12,7 @@ from app.access import Access
 from app.broker import Broker
 from app.checks import Check, until
 from app.fields import Section
-from app.model import GatewayState, InverterState, Rule
+from app.model import DeviceDataError, GatewayState, InverterState, Rule
 
 EXAMINE_S = 12.0  # OpenDTU publishes every 5 s, later while its radio is busy
 
@@ -89,6 +89,8 @@ class InverterDriver:
         """
         state = next(state for state in self.states() if state.serial == serial)
         if state.rule is not None:
+            if share_pct is not None and share_pct < 100.0:
+                raise DeviceDataError(f"it keeps to rules and cannot be opened to {share_pct:g} %: leave --value out")
             return await self.set_rule(serial, Rule())
         return await self.set_limit(serial, state.max_w * (100.0 if share_pct is None else share_pct) / 100.0)
 
@@ -119,7 +121,7 @@ def examined(state: InverterState, gateway: str, unknown_step: str) -> Check:
             "inverter",
             "warn",
             f"{name}: {gateway} cannot reach it",
-            "At night this is normal; by day check the radio link.",
+            "At night this is normal; by day check the link between the two.",
         )
     if state.power_at_s is None:
         return Check(

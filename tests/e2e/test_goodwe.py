@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import random
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -43,7 +46,7 @@ class Place:
     async def meter(self, _request: web.Request) -> web.Response:
         if not self.meter_answers:
             raise web.HTTPServiceUnavailable
-        return web.json_response({"power": round(self.grid_w, 1)})
+        return web.json_response({"power": round(self.grid_w + random.uniform(-2.0, 2.0), 1)})
 
     def configure(self, meter: str, **keys: Any) -> None:
         document = {
@@ -173,3 +176,21 @@ async def test_a_static_limit_survives_all_of_it(place: Place, release: Release)
     assert all(value <= 70 for address, [value] in inverter.writes if address == 256)
     code, said = await release("--config", str(place.app.config), "--value", "100")
     assert (code, inverter.limit_w) == (0, 5000.0), said
+
+
+async def test_a_step_test_ends_with_a_verdict_and_proves_the_register(place: Place) -> None:
+    place.load_w = 4500.0
+    command = (sys.executable, "-m", "app", "doctor", "inverter", "--step-test", "--json", "--config")
+    process = await asyncio.create_subprocess_exec(
+        *command, str(place.app.config), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 240.0)
+    found = {check["name"]: check for check in json.loads(out)["checks"]}["step test"]
+    assert (process.returncode, found["status"], found["sign"]) == (0, "ok", 1), (found, err)
+    assert found["gain"] == pytest.approx(1.0, abs=0.1)
+    assert place.dongle.inverter.limit_w == 5000.0, "as it was before"
+    assert len(place.dongle.inverter.writes) <= 14
+    await place.app.start()
+    seen = await place.app.when(lambda status: status["inverters"] and status["inverters"][0]["power_w"] is not None)
+    assert seen["inverters"][0]["trusted"] is True
+    assert "not yet proven" not in seen["inverters"][0]["note"]

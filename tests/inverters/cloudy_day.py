@@ -102,7 +102,7 @@ class Day:
 async def lived(
     *, begin_h: float = 6.0, end_h: float = 20.5, tick_s: float = 1.0, paced: bool = True, seed: int = 1, **keys: Any
 ) -> Day:
-    """A day with the controller. ``paced``: raises keep to ``pace_s`` and ``step_w``, as the core has them do."""
+    """A day with the controller. ``paced``: it is told the driver's ``pace_s`` and ``step_w``."""
     now_s, day, weather, registers = begin_h * 3600.0, Day(), Weather(seed), Registers()
     given = {"type": "goodwe", "name": "roof", "host": "127.0.0.1:9", "max_watt": RATED_W, **keys}
     config = GoodWeConfig.model_validate(given)
@@ -126,27 +126,17 @@ async def lived(
             serial="roof", name="roof", max_w=limiter.max_w, min_w=config.floor_w, reachable=True, producing=True,
             ac=Ac(power_w=pv_w), power_at_s=now_s, utc_s=now_s, data_seq=int(now_s), commanded_w=limiter.commanded_w,
             commanded_at_s=limiter.commanded_at_s, acked_w=limiter.acked_w, acked_at_s=now_s, resets=limiter.resets,
-            radio="roof", guardable=False, pace_s=limiter.pace_s, step_w=limiter.step_w,
+            radio="roof", guardable=False, pace_s=limiter.pace_s if paced else 0.0, step_w=limiter.step_w if paced else 0.0,
         )  # fmt: skip
         reading = Reading(load_w - pv_w, now_s, now_s)
         meter = MeterState(reading, None, tick_s, 100)
         decision = controller.step(Snapshot(now_s, now_s, meter, (state,), Settings()))
         for command in decision.commands:
-            if not paced or _worth_it(state, command.limit_w, now_s):
-                await limiter.hold(command.limit_w)
+            await limiter.hold(command.limit_w)
         if len(day.writes_by) < (now_s - 3600.0 * begin_h) // 3600.0:
             day.writes_by.append(limiter.writes_today)
     day.writes = limiter.writes_today
     return day
-
-
-def _worth_it(state: InverterState, limit_w: float, now_s: float) -> bool:
-    if state.commanded_w is None or state.commanded_at_s is None:
-        return True
-    if limit_w >= state.commanded_w:
-        due = now_s - state.commanded_at_s >= state.pace_s
-        return due and (limit_w - state.commanded_w >= state.step_w or limit_w == state.max_w)
-    return True
 
 
 async def _main() -> None:

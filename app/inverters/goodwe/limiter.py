@@ -237,15 +237,16 @@ class Limiter:
         await self._file.save(memory)  # a write that is not counted would be one too many
         self._memory, self._confirmed = memory, None
         by_address = {one.address: one for one in self._scale.registers}
-        sent_s = self._clock()
+        sent_s, done = self._clock(), 0
         try:
             for address, value in changes.items():
                 await self._device.write(by_address[address], value)
+                done += 1
         except DeviceError as error:
             self._held, self.resets = None, self.resets + 1
             if isinstance(error, DeviceDataError):
                 self._refused_s = self._clock()
-                self._memory = replace(memory, writes=before.writes if before.day == memory.day else 0)
+                self._memory = replace(memory, writes=memory.writes - len(changes) + done)
             raise
         finally:
             self._written_s = sent_s
