@@ -13,6 +13,7 @@ from app.model import InverterState, Mode, Reading, Rule, RuleCommand, RuleState
 
 SHOWS_S = 30.0  # what it shows later than this after a rule, it would show with that rule in force
 AGAIN_S, LONGEST_AGAIN_S = 60.0, 900.0  # between two tries, twice as long after each that was refused
+LONGEST_VAIN_S = 3600.0  # the same for tries that were taken and had no effect
 PROOF_S = 30.0  # without contradiction for so long, its power counts as having followed
 CONTRADICTED_S = 60.0
 BEYOND_W, BEYOND_SHARE = 100.0, 0.03  # of rated power: an export so far beyond the rule is a contradiction
@@ -56,6 +57,7 @@ class _Watch:
     switched_s: float = -math.inf
     tried_s: float | None = None
     refusals: int = 0
+    vain: int = 0  # how often it was given again because its power did not follow
     reverted_s: float | None = None
     good_s: float | None = None  # since when nothing has contradicted its rule
     bad_s: float | None = None
@@ -93,9 +95,11 @@ def _follow(watch: _Watch, rule: Rule, slow: RuleState, now_s: float) -> None:
         watch.accepted = slow.accepted
         watch.switched_s = now_s if slow.accepted_at_s is None else slow.accepted_at_s
         watch.good_s = watch.bad_s = watch.obeyed = None
+        watch.vain = 0
     if slow.tried_at_s != watch.tried_s:
         watch.tried_s = slow.tried_at_s
         watch.refusals = watch.refusals + 1 if slow.refused is not None else 0
+        watch.vain += watch.obeyed is False
 
 
 def _judge(watch: _Watch, state: InverterState, slow: RuleState, reading: Reading | None, now_s: float) -> None:
@@ -108,7 +112,7 @@ def _judge(watch: _Watch, state: InverterState, slow: RuleState, reading: Readin
     if watch.bad_s is not None and now_s - watch.bad_s >= CONTRADICTED_S:
         watch.obeyed = False
     elif watch.good_s is not None and now_s - watch.good_s >= PROOF_S:
-        watch.obeyed = True
+        watch.obeyed, watch.vain = True, 0
 
 
 def _beyond(rule: Rule, state: InverterState, slow: RuleState, reading: Reading | None) -> bool | None:
@@ -159,7 +163,10 @@ def _why(watch: _Watch, rule: Rule, slow: RuleState, now_s: float, reason: str) 
             watch.reverted_s = now_s
         return f"it shows {slow.shown or 'none of the rules'}: given again"
     watch.reverted_s = None
-    patient = slow.tried_at_s is None or now_s - slow.tried_at_s > max(CONTRADICTED_S, slow.reaction_s)
+    if not slow.kept_up and rule != Rule():
+        return "it has to be sent again and again"
+    pause_s = max(CONTRADICTED_S, slow.reaction_s) * 2.0**watch.vain
+    patient = slow.tried_at_s is None or now_s - slow.tried_at_s > min(max(LONGEST_VAIN_S, slow.reaction_s), pause_s)
     return "its power does not follow: given again" if watch.obeyed is False and patient else None
 
 

@@ -57,9 +57,9 @@ class Site:
     def __post_init__(self) -> None:
         self.controller = Controller(self.control)
 
-    def run(self, seconds: float) -> Decision:
-        for _ in range(round(seconds)):
-            self.now_s += 1.0
+    def run(self, seconds: float, tick_s: float = 1.0) -> Decision:
+        for _ in range(round(seconds / tick_s)):
+            self.now_s += tick_s
             self.last = self.controller.step(self.snapshot())
             for command in self.last.rules:
                 self.given.append((self.now_s, command.rule))
@@ -231,6 +231,18 @@ def test_a_rule_without_effect_is_told_and_given_again() -> None:
     assert site.rules == [CLOSED, CLOSED]
     site.run(240)
     assert len(site.rules) <= 4
+    site.run(86_400, tick_s=30.0)
+    assert len(site.rules) < 35, "more and more seldom, down to once an hour"
+
+
+def test_a_restart_gives_again_what_has_to_be_sent_again_and_again() -> None:
+    site = Site(rule=replace(DPEL, accepted=CLOSED, accepted_at_s=990.0, shown=CLOSED, shown_at_s=995.0, kept_up=False))
+    site.run(3)
+    assert set(site.rules) == {CLOSED}
+    site.rule = replace(site.rule, kept_up=True)
+    count = len(site.rules)
+    site.run(300)
+    assert len(site.rules) == count
 
 
 def test_the_export_of_others_is_not_blamed_on_an_inverter_in_the_dark() -> None:
