@@ -113,6 +113,8 @@ class Controller:
             return self._release(snapshot, fresh, units, resend, aim)
         self._released.clear()
         if not units and not any(is_off(state) and state.reachable for state in snapshot.inverters):
+            if any(state.enabled and state.rule is not None and state.reachable for state in snapshot.inverters):
+                return self._ruled(snapshot, fresh, aim)
             unheard = any(state.regulated and state.reachable is None for state in snapshot.inverters)
             mode, reason = (
                 (Mode.STARTING, "waiting to hear from the inverters")

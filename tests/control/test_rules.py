@@ -325,4 +325,17 @@ def test_beside_a_fast_inverter_each_gets_what_it_can_follow() -> None:
 )
 def test_what_a_clean_stop_leaves_behind(how: str, accepted: Rule, given: list[Rule]) -> None:
     site = Site(rule=replace(PROFILES, accepted=accepted))
-    assert [command.rule for command in exit_rules(site.snapshot(), how)] == given  # type: ignore[arg-type]
+    assert list(exit_rules(site.snapshot().inverters, how).values()) == given  # type: ignore[arg-type]
+
+
+def test_a_clean_stop_closes_what_somebody_opened_just_now() -> None:
+    site = Site(rule=replace(PROFILES, accepted=CLOSED, shown=NORMAL, shown_at_s=900.0))
+    assert list(exit_rules(site.snapshot().inverters, "fail_safe").values()) == [CLOSED]
+
+
+def test_it_is_not_night_while_the_slow_one_is_there() -> None:
+    site = Site(price=PAYS, control=ControlSettings(export_limit_w=5000.0))
+    site.others = (replace(fast(site.now_s, 0.0), reachable=False),)
+    assert site.run(30).mode is Mode.OPEN
+    site.reachable = False
+    assert site.run(3).mode is Mode.NIGHT

@@ -197,7 +197,7 @@ class TestTheDynamicLimit:
         assert len(limits.writes) == count
 
     async def test_what_is_shown_and_has_no_effect_is_written_again(self, system: Make) -> None:
-        one, limits, gateway = await system()
+        one, limits, _ = await system()
         assert await one.set_rule(SERIAL, CLOSED)
         assert await one.set_rule(SERIAL, CLOSED)  # the core does that where the power does not follow
         assert [wish["dynamic_pel_settings"]["limit_value_W"] for wish in limits.wishes] == [0.0, 0.0]
