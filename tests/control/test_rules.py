@@ -143,6 +143,34 @@ def test_switches_keep_their_distance_in_both_directions() -> None:
     assert site.rule.accepted == wanted(Goal(site.last.mode, site.last.target_w, ""), site.rule)
 
 
+@pytest.mark.parametrize(
+    ("confirmed", "given"), [(PAYS, [NORMAL]), (COSTS, [NORMAL, CLOSED]), (None, [NORMAL, CLOSED])]
+)
+def test_an_estimate_closes_only_when_it_is_not_confirmed_in_time(
+    confirmed: PriceState | None, given: list[Rule]
+) -> None:
+    site = Site(price=PAYS)
+    site.run(400)
+    site.price = replace(COSTS, estimated=True)
+    (ruling,) = site.run(25).rulings
+    assert (ruling.wanted, site.rules) == (CLOSED, [NORMAL])
+    assert "to be confirmed" in ruling.waiting
+    site.price = confirmed or site.price
+    site.run(2)
+    assert site.rules == (given if confirmed is not None else [NORMAL])
+    site.run(20)
+    assert site.rules == given
+
+
+def test_a_hand_does_not_wait_for_a_price() -> None:
+    site = Site(price=PAYS)
+    site.run(400)
+    site.price = replace(COSTS, estimated=True)
+    site.settings = Settings(override=Override(Mode.LIMIT, 1.7e9 + site.now_s + 3600.0))
+    site.run(1)
+    assert site.rules == [NORMAL, CLOSED]
+
+
 def test_while_it_waits_that_is_told() -> None:
     site = Site(price=PAYS)
     site.run(2)
