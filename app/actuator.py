@@ -45,9 +45,14 @@ class Actuator:
                 self._ruling[command.serial] = task
 
     async def finish(self) -> None:
-        """Wait until everything under way is sent or has failed."""
-        while self._under_way or self._switching or self._ruling:
-            await asyncio.gather(*self._under_way.values(), *self._switching.values(), *self._ruling.values())
+        """Wait until every limit and switch under way is sent or has failed."""
+        while self._under_way or self._switching:
+            await asyncio.gather(*self._under_way.values(), *self._switching.values())
+
+    async def ruled(self) -> None:
+        """The same for rules, which may take half a minute."""
+        while self._ruling:
+            await asyncio.gather(*self._ruling.values())
 
     async def wake(self) -> None:
         """Switch on all that is switched off; each comes back at the limit that it has."""

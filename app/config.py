@@ -286,6 +286,11 @@ class Config(Section):
         doubled = sorted({one for one in claims if claims.count(one) > 1})
         if doubled:
             raise ValueError(f"inverters: {', '.join(doubled)} is there twice")
+        cap_w = self.control.export_limit_w
+        missing = [(i.id, i.unknown_beside(cap_w)) for i in self.inverters if i.enabled and cap_w is not None]
+        for one, what in missing:
+            if what:
+                raise ValueError(f"inverters: control.export_limit_w is {cap_w:g}, so {one} needs {what}")
         if self.control.phases == "each" and self.control.switch_off:
             raise ValueError("control.switch_off: works with phases: net only")
         if self.control.phases == "each":

@@ -11,7 +11,7 @@ from app.actuator import Actuator
 from app.control.delivery import acknowledged
 from app.control.failsafe import fail_safe_limits
 from app.control.rules import closed
-from app.model import Command, InverterState, Rule, RuleCommand, Snapshot
+from app.model import Command, InverterState, Rule, RuleCommand, RuleState, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +33,33 @@ def exit_commands(
     return [Command(serial, round(limit_w, 1), "exit") for serial, limit_w in lowest.items()]
 
 
-def exit_rules(snapshot: Snapshot, how: Literal["fail_safe", "release", "keep"]) -> list[RuleCommand]:
-    """The last rules of a clean stop: open, or closed where they are not."""
-    slow = [(s.serial, s.rule) for s in snapshot.inverters if s.enabled and s.rule is not None and s.reachable]
-    wanted = [(serial, rule, Rule() if how == "release" else closed(rule)) for serial, rule in slow]
-    return [
-        RuleCommand(serial, last, "exit") for serial, rule, last in wanted if how != "keep" and rule.accepted != last
-    ]
+def exit_rules(
+    states: Sequence[InverterState], how: Literal["fail_safe", "release", "keep"]
+) -> dict[InverterState, Rule]:
+    """The last rule of each slow inverter that does not have it: open, or closed."""
+    slow = [(s, s.rule) for s in states if s.enabled and s.rule is not None and how != "keep"]
+    wanted = [(state, rule, Rule() if how == "release" else closed(rule)) for state, rule in slow]
+    return {state: last for state, rule, last in wanted if rule.accepted != last or _shows_another(rule, last)}
+
+
+def _shows_another(slow: RuleState, rule: Rule) -> bool:
+    return slow.shown_at_s is not None and slow.shown != rule
+
+
+async def leave_rules(
+    actuator: Actuator, states: Callable[[], Sequence[InverterState]], how: Literal["fail_safe", "release", "keep"]
+) -> None:
+    """Give slow inverters their last rules, after those under way, and tell who does not have it."""
+    try:
+        await actuator.ruled()
+        wanted = exit_rules(states(), how)
+        actuator.rule([RuleCommand(state.serial, rule, "exit") for state, rule in wanted.items() if state.reachable])
+        await actuator.ruled()
+    finally:
+        for state, rule in exit_rules(states(), how).items():
+            has = state.rule.accepted if state.rule is not None else None
+            why = "it was not taken in time" if state.reachable else "it cannot be reached"
+            log.warning("left behind: %s with %s instead of %s: %s", state.name, has or "no rule of ours", rule, why)
 
 
 async def leave(

@@ -139,7 +139,8 @@ class RuleState:
     ``accepted``: the last rule that it took from us, in this run or an earlier one, and since when. ``shown``: what it
     said last when it was asked; None: none of the rules, or not known where there is no ``shown_at_s``. ``own_meter``:
     it measures the grid itself; without, a rule is a limit of its production, and ``acked_w`` shows that. ``refused``:
-    why the last try failed, None where it did not; ``tried_at_s`` is of the last try, whatever came of it.
+    why the last try failed, None where it did not; ``tried_at_s`` is of the last try, whatever came of it. ``kept_up``:
+    False where a limit has to be sent again and again, and this run has not begun to.
     """
 
     dwell_s: float
@@ -155,6 +156,7 @@ class RuleState:
     shown_at_s: float | None = None
     refused: str | None = None
     tried_at_s: float | None = None
+    kept_up: bool = True
 
 
 @dataclass(frozen=True, slots=True)

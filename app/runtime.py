@@ -36,7 +36,7 @@ from app.fleet import Fleet
 from app.hub import Hub
 from app.kept import Kept
 from app.learned import LearnedStore
-from app.leaving import PATIENCE_S, exit_commands, exit_rules, leave
+from app.leaving import PATIENCE_S, exit_commands, leave, leave_rules
 from app.ledger import KeptLedger, LedgerKeeper
 from app.meters import build
 from app.meters.slot import MeterSlot
@@ -338,15 +338,18 @@ class System:
         tick, how = self._hub.latest, self._config.control.exit_limit
         # paused under the grid operator's cap has a target, and must not be left alone
         released = tick is not None and tick.decision.mode is Mode.PAUSED and tick.decision.target_w is None
-        regulating = tick is not None and tick.decision.mode is not Mode.NIGHT and not released
-        await self._actuator.finish()
-        if not self._config.control.dry_run:
-            await self._actuator.wake()
-        if tick is None or not regulating or how == "keep" or self._config.control.dry_run:
+        if self._config.control.dry_run:
             return
-        self._actuator.rule(exit_rules(tick.snapshot, how))
-        commands = exit_commands(tick.snapshot, how, self._config.control.fail_safe_w)
-        await leave(self._actuator, self._fleet.states, commands, patience_s)
+        async with asyncio.TaskGroup() as group:  # a slow gateway must not keep the others from their limits
+            if tick is not None and not released:
+                group.create_task(leave_rules(self._actuator, self._fleet.states, how))
+            else:
+                group.create_task(self._actuator.ruled())
+            await self._actuator.finish()
+            await self._actuator.wake()
+            if tick is not None and not released and tick.decision.mode is not Mode.NIGHT and how != "keep":
+                commands = exit_commands(tick.snapshot, how, self._config.control.fail_safe_w)
+                await leave(self._actuator, self._fleet.states, commands, patience_s)
 
 
 def control_settings(config: Config) -> ControlSettings:

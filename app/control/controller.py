@@ -24,7 +24,7 @@ from app.control.rules import Rules
 from app.control.safety import Freshness, Ladder, Trust, wrong_sign
 from app.control.settings import ControlSettings
 from app.control.standby import Standby, is_off
-from app.model import Command, Decision, InverterState, Mode, Progress, Reading, Room, Snapshot, Switch
+from app.model import Command, Decision, Gate, InverterState, Mode, Progress, Reading, Room, Snapshot, Switch
 
 FOLLOW_UP_S = 4.0  # the first reading after a step shows part of it: so long a second command may follow the first
 
@@ -70,7 +70,8 @@ class Controller:
         gate = self._gate.step(snapshot)
         aim = goal(snapshot.settings, gate, self._settings.export_limit_w)
         trusted = snapshot.meter.reading if fresh.trust is not Trust.FAIL_SAFE else None
-        rules, rulings = self._rules.step(snapshot, aim, trusted)
+        estimated = _estimated(snapshot, gate)
+        rules, rulings = self._rules.step(snapshot, aim, trusted, estimated=estimated)
         decision = self._decide(snapshot, fresh, units, resend, aim)
         decision = replace(decision, gate=gate, rules=rules, rulings=rulings)
         decision = self._switch(snapshot, fresh, units, decision)
@@ -113,6 +114,8 @@ class Controller:
             return self._release(snapshot, fresh, units, resend, aim)
         self._released.clear()
         if not units and not any(is_off(state) and state.reachable for state in snapshot.inverters):
+            if any(state.enabled and state.rule is not None and state.reachable for state in snapshot.inverters):
+                return self._ruled(snapshot, fresh, aim)
             unheard = any(state.regulated and state.reachable is None for state in snapshot.inverters)
             mode, reason = (
                 (Mode.STARTING, "waiting to hear from the inverters")
@@ -348,6 +351,13 @@ class Controller:
             trim_i_w=result.terms.i_w if result is not None else None,
             trim_d_w=result.terms.d_w if result is not None else None,
         )
+
+
+def _estimated(snapshot: Snapshot, gate: Gate | None) -> bool:
+    """Whether the price decides, and is known by an estimate only."""
+    price = snapshot.price
+    decides = snapshot.settings.enabled and gate is not None and not gate.by_hand
+    return decides and price is not None and price.export_value_c is not None and price.estimated
 
 
 def _lower(units: Sequence[Unit], limits: Limits, resend: Limits, reason: str) -> list[Command]:

@@ -13,6 +13,8 @@ from app.model import InverterState, Mode, Reading, Rule, RuleCommand, RuleState
 
 SHOWS_S = 30.0  # what it shows later than this after a rule, it would show with that rule in force
 AGAIN_S, LONGEST_AGAIN_S = 60.0, 900.0  # between two tries, twice as long after each that was refused
+LONGEST_VAIN_S = 3600.0  # the same for tries that were taken and had no effect
+ESTIMATE_S = 45.0  # prices are confirmed within 17 to 37 s (amber-express): closing for less costs a pair of switches
 PROOF_S = 30.0  # without contradiction for so long, its power counts as having followed
 CONTRADICTED_S = 60.0
 BEYOND_W, BEYOND_SHARE = 100.0, 0.03  # of rated power: an export so far beyond the rule is a contradiction
@@ -52,10 +54,12 @@ class _Watch:
     """What is remembered of one slow inverter."""
 
     wanted: Rule | None = None
+    wanted_s: float = -math.inf
     accepted: Rule | None = None
     switched_s: float = -math.inf
     tried_s: float | None = None
     refusals: int = 0
+    vain: int = 0  # how often it was given again because its power did not follow
     reverted_s: float | None = None
     good_s: float | None = None  # since when nothing has contradicted its rule
     bad_s: float | None = None
@@ -69,9 +73,9 @@ class Rules:
         self._watched: dict[str, _Watch] = {}
 
     def step(
-        self, snapshot: Snapshot, goal: Goal, reading: Reading | None
+        self, snapshot: Snapshot, goal: Goal, reading: Reading | None, *, estimated: bool = False
     ) -> tuple[tuple[RuleCommand, ...], tuple[Ruling, ...]]:
-        """``reading``: of the grid power, where it can be trusted."""
+        """``reading``: of the grid power, where it can be trusted. ``estimated``: the goal is that of an estimate."""
         commands, rulings = [], []
         for state in snapshot.inverters:
             if state.enabled and state.rule is not None:
@@ -80,6 +84,9 @@ class Rules:
                 _follow(watch, rule, state.rule, snapshot.now_s)
                 _judge(watch, state, state.rule, reading, snapshot.now_s)
                 command, waiting = _decide(watch, rule, state, state.rule, snapshot.now_s, goal.reason)
+                unsure_s = _unsure_s(watch, rule, state.rule, snapshot.now_s) if estimated else 0.0
+                if command is not None and unsure_s > 0.0:
+                    command, waiting = None, f"{unsure_s:.0f} s more for the price to be confirmed"
                 commands += [command] if command is not None else []
                 rulings.append(Ruling(state.serial, rule, watch.obeyed, waiting, watch.reverted_s))
         return tuple(commands), tuple(rulings)
@@ -88,14 +95,24 @@ class Rules:
 def _follow(watch: _Watch, rule: Rule, slow: RuleState, now_s: float) -> None:
     """Take in what was accepted and refused since."""
     if rule != watch.wanted:
-        watch.wanted, watch.refusals = rule, 0
+        watch.wanted, watch.wanted_s, watch.refusals = rule, now_s, 0
     if slow.accepted != watch.accepted:
         watch.accepted = slow.accepted
         watch.switched_s = now_s if slow.accepted_at_s is None else slow.accepted_at_s
         watch.good_s = watch.bad_s = watch.obeyed = None
+        watch.vain = 0
     if slow.tried_at_s != watch.tried_s:
         watch.tried_s = slow.tried_at_s
         watch.refusals = watch.refusals + 1 if slow.refused is not None else 0
+        watch.vain += watch.obeyed is False
+
+
+def _unsure_s(watch: _Watch, rule: Rule, slow: RuleState, now_s: float) -> float:
+    """For how long a closing waits that an estimate asks for; no longer than it may have to between two switches."""
+    had = slow.accepted
+    if rule.export_w is None or had is None or (had.export_w is not None and had.export_w <= rule.export_w):
+        return 0.0
+    return min(ESTIMATE_S, slow.dwell_s) - (now_s - watch.wanted_s)
 
 
 def _judge(watch: _Watch, state: InverterState, slow: RuleState, reading: Reading | None, now_s: float) -> None:
@@ -108,7 +125,7 @@ def _judge(watch: _Watch, state: InverterState, slow: RuleState, reading: Readin
     if watch.bad_s is not None and now_s - watch.bad_s >= CONTRADICTED_S:
         watch.obeyed = False
     elif watch.good_s is not None and now_s - watch.good_s >= PROOF_S:
-        watch.obeyed = True
+        watch.obeyed, watch.vain = True, 0
 
 
 def _beyond(rule: Rule, state: InverterState, slow: RuleState, reading: Reading | None) -> bool | None:
@@ -159,7 +176,10 @@ def _why(watch: _Watch, rule: Rule, slow: RuleState, now_s: float, reason: str) 
             watch.reverted_s = now_s
         return f"it shows {slow.shown or 'none of the rules'}: given again"
     watch.reverted_s = None
-    patient = slow.tried_at_s is None or now_s - slow.tried_at_s > max(CONTRADICTED_S, slow.reaction_s)
+    if not slow.kept_up and rule != Rule():
+        return "it has to be sent again and again"
+    pause_s = max(CONTRADICTED_S, slow.reaction_s) * 2.0**watch.vain
+    patient = slow.tried_at_s is None or now_s - slow.tried_at_s > min(max(LONGEST_VAIN_S, slow.reaction_s), pause_s)
     return "its power does not follow: given again" if watch.obeyed is False and patient else None
 
 

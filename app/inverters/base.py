@@ -43,6 +43,11 @@ class InverterSection(Section):
         """Whether it is known to feed three phases alike."""
         return False
 
+    def unknown_beside(self, export_limit_w: float) -> str:
+        """What has to be known so that it keeps to the grid operator's cap; empty where nothing is missing."""
+        del export_limit_w
+        return ""
+
     @property
     def floor_w(self) -> float:
         """The lowest limit to send."""

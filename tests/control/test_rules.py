@@ -57,9 +57,9 @@ class Site:
     def __post_init__(self) -> None:
         self.controller = Controller(self.control)
 
-    def run(self, seconds: float) -> Decision:
-        for _ in range(round(seconds)):
-            self.now_s += 1.0
+    def run(self, seconds: float, tick_s: float = 1.0) -> Decision:
+        for _ in range(round(seconds / tick_s)):
+            self.now_s += tick_s
             self.last = self.controller.step(self.snapshot())
             for command in self.last.rules:
                 self.given.append((self.now_s, command.rule))
@@ -141,6 +141,34 @@ def test_switches_keep_their_distance_in_both_directions() -> None:
     assert all(later - sooner >= 300.0 for sooner, later in itertools.pairwise(times))
     site.run(301)
     assert site.rule.accepted == wanted(Goal(site.last.mode, site.last.target_w, ""), site.rule)
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "given"), [(PAYS, [NORMAL]), (COSTS, [NORMAL, CLOSED]), (None, [NORMAL, CLOSED])]
+)
+def test_an_estimate_closes_only_when_it_is_not_confirmed_in_time(
+    confirmed: PriceState | None, given: list[Rule]
+) -> None:
+    site = Site(price=PAYS)
+    site.run(400)
+    site.price = replace(COSTS, estimated=True)
+    (ruling,) = site.run(25).rulings
+    assert (ruling.wanted, site.rules) == (CLOSED, [NORMAL])
+    assert "to be confirmed" in ruling.waiting
+    site.price = confirmed or site.price
+    site.run(2)
+    assert site.rules == (given if confirmed is not None else [NORMAL])
+    site.run(20)
+    assert site.rules == given
+
+
+def test_a_hand_does_not_wait_for_a_price() -> None:
+    site = Site(price=PAYS)
+    site.run(400)
+    site.price = replace(COSTS, estimated=True)
+    site.settings = Settings(override=Override(Mode.LIMIT, 1.7e9 + site.now_s + 3600.0))
+    site.run(1)
+    assert site.rules == [NORMAL, CLOSED]
 
 
 def test_while_it_waits_that_is_told() -> None:
@@ -231,6 +259,18 @@ def test_a_rule_without_effect_is_told_and_given_again() -> None:
     assert site.rules == [CLOSED, CLOSED]
     site.run(240)
     assert len(site.rules) <= 4
+    site.run(86_400, tick_s=30.0)
+    assert len(site.rules) < 35, "more and more seldom, down to once an hour"
+
+
+def test_a_restart_gives_again_what_has_to_be_sent_again_and_again() -> None:
+    site = Site(rule=replace(DPEL, accepted=CLOSED, accepted_at_s=990.0, shown=CLOSED, shown_at_s=995.0, kept_up=False))
+    site.run(3)
+    assert set(site.rules) == {CLOSED}
+    site.rule = replace(site.rule, kept_up=True)
+    count = len(site.rules)
+    site.run(300)
+    assert len(site.rules) == count
 
 
 def test_the_export_of_others_is_not_blamed_on_an_inverter_in_the_dark() -> None:
@@ -313,4 +353,17 @@ def test_beside_a_fast_inverter_each_gets_what_it_can_follow() -> None:
 )
 def test_what_a_clean_stop_leaves_behind(how: str, accepted: Rule, given: list[Rule]) -> None:
     site = Site(rule=replace(PROFILES, accepted=accepted))
-    assert [command.rule for command in exit_rules(site.snapshot(), how)] == given  # type: ignore[arg-type]
+    assert list(exit_rules(site.snapshot().inverters, how).values()) == given  # type: ignore[arg-type]
+
+
+def test_a_clean_stop_closes_what_somebody_opened_just_now() -> None:
+    site = Site(rule=replace(PROFILES, accepted=CLOSED, shown=NORMAL, shown_at_s=900.0))
+    assert list(exit_rules(site.snapshot().inverters, "fail_safe").values()) == [CLOSED]
+
+
+def test_it_is_not_night_while_the_slow_one_is_there() -> None:
+    site = Site(price=PAYS, control=ControlSettings(export_limit_w=5000.0))
+    site.others = (replace(fast(site.now_s, 0.0), reachable=False),)
+    assert site.run(30).mode is Mode.OPEN
+    site.reachable = False
+    assert site.run(3).mode is Mode.NIGHT

@@ -69,7 +69,9 @@ function update(part, state, elapsed) {
   text(part.values.today, energy(state.yield_day_wh));
   text(part.values.age, ago(age));
   text(part.values.guard, !state.enabled || !state.guardable ? UNKNOWN : state.guarded ? t("inverter.armed") : t("inverter.not_armed"));
-  joined(part.note, [{ controller: state.note }, foreign(state, elapsed)]).hidden = !part.note.textContent;
+  for (const key of ["acked", "guard"]) part.values[key].parentElement.hidden = Boolean(state.rule); // it has none of them
+  const why = state.rule ? state.rule.refused || state.rule.waiting : null;
+  joined(part.note, [{ controller: state.note }, { controller: why }, foreign(state, elapsed)]).hidden = !part.note.textContent;
   updatePanels(part.panels, state.panels);
   if (part.details.open) detail(part);
 }
@@ -120,6 +122,9 @@ function ruleText(state, max) {
   const differs = state.wanted && JSON.stringify(state.wanted) !== JSON.stringify(state.accepted);
   const parts = [t("rule.now", { rule: ruleName(state.accepted ?? state.shown), max })];
   if (differs) parts.push(t("rule.wanted", { rule: ruleName(state.wanted) }));
+  if (state.shown && state.accepted && JSON.stringify(state.shown) !== JSON.stringify(state.accepted)) {
+    parts.push(t("rule.shown", { rule: ruleName(state.shown) }));
+  }
   if (state.obeyed === false) parts.push(t("rule.disobeyed"));
   return parts.join("; ");
 }

@@ -94,6 +94,11 @@ class EnphaseInverterConfig(EnphaseLogin, InverterSection):
                 raise ValueError(f"dwell_s: {self.dwell_s:g} is too short: a profile takes minutes, so at least 300")
         return self
 
+    def unknown_beside(self, export_limit_w: float) -> str:
+        """Normal export of a switched system is whatever it is: only people know it."""
+        unknown = self.control != "dpel" and self.normal_export_w is None and self.max_watt > export_limit_w
+        return "normal_export_w (what the normal state may export)" if unknown else ""
+
     @property
     def dwell(self) -> float:
         """The least time between two switches, in seconds."""

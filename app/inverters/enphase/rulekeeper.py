@@ -91,11 +91,14 @@ class RuleKeeper:
             shown_at_s=self.shown_at_s,
             refused=self._refused or self._problem,
             tried_at_s=self._tried_at_s,
+            kept_up=control.resend_s is None or self._sent_at_s is not None,
         )
 
     async def _give(self, rule: Rule) -> None:
         await self.look()
-        if not self._control.shows(rule):
+        again = rule == self._accepted and rule != Rule()  # it was taken, and has no effect although it may be shown
+        switched = not self._control.shows(rule)
+        if switched or again:
             await self._control.write(rule)
             await self._read_back(rule)
         self._shown = rule
@@ -103,8 +106,10 @@ class RuleKeeper:
         self._sent_at_s = self._clock()
         await self._control.settled(rule)
         if self._accepted != rule or self._accepted_at_s is None:
-            self._accepted_at_s = self._clock()
-            await self._memory.keep(accepted=rule, accepted_utc_s=self._utc())
+            if switched or self._accepted_at_s is None:
+                self._accepted_at_s = self._clock()
+                await self._memory.keep(accepted_utc_s=self._utc())
+            await self._memory.keep(accepted=rule)
 
     async def _read_back(self, rule: Rule) -> None:
         for pause_s in READ_BACK_S:

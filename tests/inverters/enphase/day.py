@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -110,6 +111,7 @@ class Lived:
     production_w: float
     ruling: Ruling
     faults: tuple[str, ...]
+    estimated: bool = False
 
 
 @dataclass
@@ -192,16 +194,23 @@ class EnphaseDay:
                 self._giving = asyncio.create_task(self.driver.set_rule(command.serial, command.rule))
         (ruling,) = decision.rulings
         faults = tuple(fault.key for fault in decision.faults)
-        state = (self.limits.export_w, self.limits.production_w, ruling, faults)
+        price = snapshot.price
+        estimated = price is not None and price.export_value_c is not None and price.estimated
+        state = (self.limits.export_w, self.limits.production_w, ruling, faults, estimated)
         self.lived.append(Lived(now_s - self._began_s, ruling.wanted, self.has(self.limits), *state))
 
     # -- figures ---------------------------------------------------------------------------------------
 
     def switches_needed(self, dwell_s: float) -> int:
-        """How often a perfect hand would have switched that rests for so long after each switch."""
-        had, last_s, count = self.lived[0].had, -math.inf, 0
-        for one in self.lived:
-            if one.wanted != had and one.at_s - last_s >= dwell_s:
+        """How often a perfect hand would have switched that rests for so long after each switch.
+
+        It closes by an estimate only when that has not been confirmed after 45 s.
+        """
+        had, last_s, count, since_s = self.lived[0].had, -math.inf, 0, 0.0
+        for before, one in pairwise([self.lived[0], *self.lived]):
+            since_s = one.at_s if one.wanted != before.wanted else since_s
+            unsure = one.estimated and one.wanted != Rule() and one.at_s - since_s < 45.0
+            if one.wanted != had and one.at_s - last_s >= dwell_s and not unsure:
                 had, last_s, count = one.wanted, one.at_s, count + 1
         return count
 

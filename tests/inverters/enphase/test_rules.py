@@ -123,7 +123,7 @@ class TestTheDynamicLimit:
             after = rule_of(again)
             assert (after.accepted, after.shown) == (CLOSED, None)
             assert after.accepted_at_s == pytest.approx(before.accepted_at_s, abs=2.0)
-            assert await again.set_rule(SERIAL, CLOSED)
+            assert await again.rule.look() == CLOSED
             assert len(limits.writes) == 1
             assert await again.set_rule(SERIAL, OPEN)
         assert limits.dpel is not None
@@ -196,6 +196,28 @@ class TestTheDynamicLimit:
         await until(lambda: one.states()[0].rule.shown_at_s > looks + 0.5)
         assert len(limits.writes) == count
 
+    async def test_what_is_shown_and_has_no_effect_is_written_again(self, system: Make) -> None:
+        one, limits, _ = await system()
+        assert await one.set_rule(SERIAL, CLOSED)
+        assert await one.set_rule(SERIAL, CLOSED)  # the core does that where the power does not follow
+        assert [wish["dynamic_pel_settings"]["limit_value_W"] for wish in limits.wishes] == [0.0, 0.0]
+        assert await one.set_rule(SERIAL, OPEN)
+        assert await one.set_rule(SERIAL, OPEN)
+        assert len(limits.writes) == 3
+
+    async def test_a_restart_begins_to_send_again_what_this_firmware_forgets(
+        self, system: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(SOFTWARE, "8", "D8.2.4398")
+        one, limits, gateway = await system(Limits(inverted=True))
+        assert await one.set_rule(SERIAL, CLOSED)
+        assert rule_of(one).kept_up
+        async with connected(gateway, tmp_path) as again:
+            assert await again.rule.look() == CLOSED
+            assert not rule_of(again).kept_up
+            assert await again.set_rule(SERIAL, CLOSED)
+            assert (len(limits.writes), rule_of(again).kept_up) == (2, True)
+
     async def test_australian_gateways_enforce_only_dynamic_limits(self, system: Make) -> None:
         found = off_document()
         found["dynamic_pel_settings"] |= {"installed_capacity": 4587.0, "enable_dynamic_limiting": False}
@@ -235,6 +257,13 @@ class TestTheLastResort:
         assert await one.set_rule(SERIAL, OPEN)
         assert limits.production_w == 4000.0
 
+    async def test_another_name_for_off_is_no_switch(self, system: Make) -> None:
+        one, limits, _ = await system(control="production")
+        assert await one.set_rule(SERIAL, CLOSED)
+        since_s = rule_of(one).accepted_at_s
+        assert await one.set_rule(SERIAL, Rule(0.0, produce=False))
+        assert (len(limits.writes), rule_of(one).accepted_at_s) == (1, since_s)
+
     async def test_the_cloud_switching_it_on_again_is_seen(self, system: Make) -> None:
         one, limits, _ = await system(control="production", run=True)
         assert await one.set_rule(SERIAL, CLOSED)
@@ -245,7 +274,7 @@ class TestTheLastResort:
 
 
 async def test_what_another_way_has_left_behind_is_told(system: Make, tmp_path: Path) -> None:
-    one, _, gateway = await system()
+    one, limits, gateway = await system()
     assert await one.set_rule(SERIAL, CLOSED)
     async with connected(gateway, tmp_path, run=True, control="grid_profile", **PROFILES) as other:
         (state,) = other.states()
@@ -253,6 +282,16 @@ async def test_what_another_way_has_left_behind_is_told(system: Make, tmp_path: 
         assert state.rule is not None
         assert state.rule.accepted is None
         assert any("control: dpel back" in check.next_step for check in await other.examine())
+        await until(lambda: other.states()[0].reachable)
+    async with connected(gateway, tmp_path, control="grid_profile", **PROFILES) as other:
+        assert "control: dpel" in str(other.states()[0].note), "it is still there after a restart"
+    async with connected(gateway, tmp_path) as back:
+        assert rule_of(back).accepted == CLOSED
+        assert back.states()[0].note is None
+        assert await back.set_rule(SERIAL, OPEN)
+        assert limits.dpel["dynamic_pel_settings"] == {"enable": False}
+    async with connected(gateway, tmp_path, control="grid_profile", **PROFILES) as other:
+        assert other.states()[0].note is None
 
 
 async def test_writes_never_overlap_and_one_that_is_not_ours_is_a_bug(system: Make) -> None:

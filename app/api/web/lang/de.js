@@ -255,6 +255,7 @@ export default {
   "inverter.scale_none": "Noch keine Begrenzung gesendet; bis {max}",
   "rule.now": "Hält von selbst ein: {rule}; Nennleistung {max}",
   "rule.wanted": "wird zu: {rule}",
+  "rule.shown": "es zeigt: {rule}",
   "rule.disobeyed": "die Leistung folgt nicht",
   "rule.normal": "normale Einspeisung",
   "rule.export": "Einspeisung bis {export}",

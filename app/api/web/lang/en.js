@@ -255,6 +255,7 @@ export default {
   "inverter.scale_none": "No limit sent yet; up to {max}",
   "rule.now": "Keeps to by itself: {rule}; rated {max}",
   "rule.wanted": "to become: {rule}",
+  "rule.shown": "it shows: {rule}",
   "rule.disobeyed": "its power does not follow",
   "rule.normal": "normal export",
   "rule.export": "export up to {export}",
