@@ -26,7 +26,7 @@ PROBE_W, PROBE_S, LONGEST_PROBE_S = 100.0, 10.0, 900.0  # how more than it was f
 TAPER = ((97.0, 200.0), (95.0, 500.0))  # from this charge on (%), so much beyond what it takes now (the seed's figures)
 HIDES_S = 600.0  # a battery that made up for an import once would do so again
 PROMPT_S, RAISE_W_PER_S, UNSEEN_W_PER_S, SLOWEST_W_PER_S = 5.0, 400.0, 80.0, 10.0  # slower where reports are seldom
-OWN_W, MOVED_W, SAME_W = 100.0, 60.0, 20.0  # it moved, the grid did not: that is what its regulator holds
+OWN_W, MOVED_W, MOVED_S, SAME_W = 100.0, 60.0, 20.0, 20.0  # it moved, the grid did not: that is what its regulator holds
 HISTORY = 128
 
 
@@ -40,9 +40,10 @@ class BatteryRoom:
         self._at_s, self._power_w, self._steady = -math.inf, 0.0, False  # the last report
         self._exported_s = self._imported_s = -math.inf  # when the meter last showed what a battery acts on
         self._export_s: float | None = None  # since when it has not taken what was too much
+        self._limit_w = math.inf
         self._grid_w: list[float] = []  # since the last report
         self._own_w = 0.0  # what its regulator holds the grid at
-        self._rested: tuple[float, float] | None = None  # its power and that of the grid at rest
+        self._rested = (-math.inf, 0.0, 0.0)  # when, its power, and that of the grid
         self._most = _Most()
         self._hid_s = -math.inf
         self._fight = Fight()
@@ -59,15 +60,15 @@ class BatteryRoom:
             return Room(target_w, None, lost=True)
         known_w = self._known_w(battery)
         if new:
-            self._look(reading, target_w)
+            self._look(reading, limit_w, target_w)
         if battery.at_s > self._at_s:
-            self._report(battery.power_w, battery.at_s, battery.interval_s, known_w is not None)
+            self._report(battery.power_w, battery.at_s, battery.interval_s)
             self._fight.look(now_s, battery.power_w, limit_w, self._house_w or 0.0)
         elif new:
             self._follow(reading.at_s, load, battery.interval_s)
         house_w = max(0.0, self._house_w or 0.0)
         if self._too_much(reading, known_w):
-            self._most.found(load.watts - house_w, now_s)
+            self._most.found(max(self._power_w, load.watts - house_w), now_s)
         takes_w = self._takes_w(now_s, battery.soc_pct, known_w)
         prompt = battery.interval_s <= PROMPT_S
         rate = self._fight.share * (RAISE_W_PER_S if prompt else UNSEEN_W_PER_S)
@@ -80,7 +81,7 @@ class BatteryRoom:
 
     # -- what the house takes ------------------------------------------------------------------------
 
-    def _look(self, reading: Reading, target_w: float) -> None:
+    def _look(self, reading: Reading, limit_w: float, target_w: float) -> None:
         """What the meter shows that a battery acts on, or should have acted on."""
         power_w, at_s = reading.power_w, reading.at_s
         self._grid_w.append(power_w)
@@ -90,10 +91,11 @@ class BatteryRoom:
             self._imported_s = at_s
         if power_w >= min(0.0, target_w, self._own_w) - ACTS_W or self._power_w < -IDLE_W:
             self._export_s = None  # while it discharges, it is the battery that exports
-        elif self._export_s is None:
-            self._export_s = at_s
+        elif self._export_s is None or limit_w > self._limit_w + ACTS_W:
+            self._export_s = at_s  # while the sun is given more, the battery is always a little late
+        self._limit_w = limit_w
 
-    def _report(self, power_w: float, at_s: float, late_s: float, known: bool) -> None:
+    def _report(self, power_w: float, at_s: float, late_s: float) -> None:
         """What a report tells of the house: it may be ``late_s`` older than it seems, and so may the loads."""
         before_w = power_w if self._at_s == -math.inf else self._power_w
         now = self._loads[-1][1]
@@ -102,12 +104,14 @@ class BatteryRoom:
             self._house_w = now.low_w - power_w
         self._allow(min(load.low_w for load in [now, *past]) - max(before_w, power_w), now.high_w - min(before_w, power_w))
         self._steady = abs(power_w - before_w) < STEADY_W
+        if power_w > before_w + STEADY_W:
+            self._export_s = None  # it follows
         self._at_s, self._power_w = at_s, power_w
         grid_w = sum(self._grid_w) / len(self._grid_w) if self._grid_w else None
         self._grid_w = []
         if grid_w is not None and self._steady:
-            self._rest(power_w, grid_w)
-        self._most.reported(power_w, known=known, full=self._steady and (grid_w or 0.0) < self._own_w - 15.0)
+            self._rest(at_s, power_w, grid_w)
+        self._most.reported(power_w, full=self._steady and (grid_w or 0.0) < self._own_w - 15.0)
 
     def _follow(self, at_s: float, load: Load, late_s: float) -> None:
         """What a reading tells of the house since the last report: the battery only moves when it has a reason to."""
@@ -121,13 +125,14 @@ class BatteryRoom:
         if self._house_w is not None:
             self._house_w = min(max(self._house_w, low_w), high_w)
 
-    def _rest(self, power_w: float, grid_w: float) -> None:
+    def _rest(self, at_s: float, power_w: float, grid_w: float) -> None:
         """Learn what its own regulator aims at: an export that stays when the battery moves is not too much sun."""
-        if self._rested is not None and abs(power_w - self._rested[0]) < MOVED_W:
+        then_s, then_w, there_w = self._rested
+        if at_s - then_s < MOVED_S and abs(power_w - then_w) < MOVED_W:
             return
-        if self._rested is not None and abs(grid_w - self._rested[1]) < SAME_W:
-            self._own_w = max(-OWN_W, min(OWN_W, 0.5 * (grid_w + self._rested[1])))
-        self._rested = (power_w, grid_w)
+        if at_s - then_s < MOVED_S and abs(grid_w - there_w) < SAME_W:
+            self._own_w = max(-OWN_W, min(OWN_W, 0.5 * (grid_w + there_w)))
+        self._rested = (at_s, power_w, grid_w)
 
     # -- what the battery takes ----------------------------------------------------------------------
 
@@ -179,15 +184,14 @@ class _Most:
         self._probe_w, self._found_s = PROBE_W, now_s
         self._pause_s = min(LONGEST_PROBE_S, 2.0 * self._pause_s)
 
-    def reported(self, power_w: float, *, known: bool, full: bool) -> None:
-        """``known``: somebody says what it takes at most; ``full``: that is no more than it takes now."""
+    def reported(self, power_w: float, *, full: bool) -> None:
+        """``full``: it takes no more than now."""
         if self.watts is None:
             return
         if full:
             self.watts = max(0.0, min(self.watts, power_w))
-        elif power_w > self.watts + 0.5 * self._probe_w:
-            self.watts, self._pause_s = None if known else power_w, PROBE_S
-            self._probe_w, self._found_s = 2.0 * self._probe_w, -math.inf
+        elif power_w > self.watts + 0.5 * PROBE_W:
+            self.watts, self._probe_w, self._pause_s, self._found_s = power_w, 4.0 * self._probe_w, PROBE_S, -math.inf
 
     def now_w(self, now_s: float, start_w: float, known_w: float | None) -> float:
         """What to reckon with; where nothing is known, it is tried from ``start_w`` on."""
