@@ -111,7 +111,8 @@ class BatteryRoom:
         self._grid_w = []
         if grid_w is not None and self._steady:
             self._rest(at_s, power_w, grid_w)
-        self._most.reported(power_w, full=self._steady and (grid_w or 0.0) < self._own_w - 15.0)
+        aligned = self._steady and late_s <= PROMPT_S  # what it took is what it took while the grid was seen
+        self._most.reported(power_w, full=aligned and (grid_w or 0.0) < self._own_w - 15.0)
 
     def _follow(self, at_s: float, load: Load, late_s: float) -> None:
         """What a reading tells of the house since the last report: the battery only moves when it has a reason to."""

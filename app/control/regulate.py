@@ -23,8 +23,6 @@ RECOVERY_W_PER_S = 100.0  # how fast the site may rise after a fail-safe
 RECOVERY_S = 10.0
 CALM_S, CALM_DEAD_TIMES = 8.0, 4.0  # after this long without a command, small deviations are worth one
 HISTORY = 256
-import os
-NOAPP=bool(os.environ.get('NOAPP'))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,6 @@ class Regulator:
             )
             load_w = (self._observer.load_w(self._phase) or 0.0) + room_w
             self._plan_w = self._appliances.plan_w(load_w, reading.at_s, reaction)
-            if room_w and NOAPP: self._plan_w = max(0.0, load_w)
         ceiling = Ceiling(reading.at_s, self._plan_w - target_w + terms.trim_w)
         if new:
             self._ceilings.append(ceiling)

@@ -16,8 +16,8 @@ class Turns:
         self._up = 0
         self._times: deque[float] = deque(maxlen=16)
 
-    def add(self, value: float, now_s: float) -> None:
-        """Take in the value of this moment."""
+    def add(self, value: float, now_s: float) -> bool:
+        """Take in the value of this moment; whether it has turned."""
         if self._extreme is None:
             self._extreme = value
         elif (self._up >= 0 and value > self._extreme) or (self._up <= 0 and value < self._extreme):
@@ -27,6 +27,8 @@ class Turns:
         elif self._up and abs(value - self._extreme) >= SWING_W:
             self._up, self._extreme = -self._up, value
             self._times.append(now_s)
+            return True
+        return False
 
     def count(self, now_s: float) -> int:
         """How often it has turned lately."""

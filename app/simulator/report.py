@@ -47,12 +47,12 @@ def _case(board: Board, dead_time_s: float, case: Case, lost: int | None, *, eve
     if not every:
         best = best_peer(board, dead_time_s, case)
         laws = tuple(law for law in laws if law == OURS or (best is not None and law == best.law))
-    name = case.name + "*" * case.gated
+    name = case.name + "*" * (case.gated or case.beside_battery)
     if len(name) >= CASE_WIDTH:
         yield name
         name = ""
     for law in (REFERENCE, *laws) if every else laws:
-        won = f"{len(board.plan.seeds) - lost}/{len(board.plan.seeds)}" if law == OURS and lost is not None else ""
+        won = f"{len(board.plan.seeds) - lost}/{len(board.plan.seeds)}" if law == OURS and lost is not None and not case.beside_battery else ""
         yield _row(name, law, _cells(standing(board, law, dead_time_s, [case])), won)
         name = ""
 
