@@ -18,6 +18,7 @@ from app.control.safety import Freshness, Trust
 from app.control.turns import Fight
 from app.model import BatteryState, Reading, Room, Snapshot
 
+LEFT_W = 15.0  # an export that it would take if it could
 IDLE_W = 50.0  # a battery that gives less does nothing
 STEADY_W = 50.0  # between two reports: it does the same
 ACTS_W, ACTS_S = 40.0, 4.0  # a battery takes more only after such an export, gives more after such an import, so late
@@ -26,7 +27,12 @@ PROBE_W, PROBE_S, LONGEST_PROBE_S = 100.0, 10.0, 900.0  # how more than it was f
 TAPER = ((97.0, 200.0), (95.0, 500.0))  # from this charge on (%), so much beyond what it takes now (the seed's figures)
 HIDES_S = 600.0  # a battery that made up for an import once would do so again
 PROMPT_S, RAISE_W_PER_S, UNSEEN_W_PER_S, SLOWEST_W_PER_S = 5.0, 400.0, 80.0, 10.0  # slower where reports are seldom
-OWN_W, MOVED_W, MOVED_S, SAME_W = 100.0, 60.0, 20.0, 20.0  # it moved, the grid did not: that is what its regulator holds
+OWN_W, MOVED_W, MOVED_S, SAME_W = (
+    100.0,
+    60.0,
+    20.0,
+    20.0,
+)  # it moved, the grid did not: that is what its regulator holds
 HISTORY = 128
 
 
@@ -42,6 +48,7 @@ class BatteryRoom:
         self._export_s: float | None = None  # since when it has not taken what was too much
         self._limit_w = math.inf
         self._grid_w: list[float] = []  # since the last report
+        self._full = 0  # so many reports in a row have shown it at its most
         self._own_w = 0.0  # what its regulator holds the grid at
         self._rested = (-math.inf, 0.0, 0.0)  # when, its power, and that of the grid
         self._most = _Most()
@@ -102,17 +109,19 @@ class BatteryRoom:
         past = [load for seen_s, load in self._loads if late_s > PROMPT_S and at_s - late_s - 1.0 <= seen_s]
         if self._house_w is None:
             self._house_w = now.low_w - power_w
-        self._allow(min(load.low_w for load in [now, *past]) - max(before_w, power_w), now.high_w - min(before_w, power_w))
+        self._allow(
+            min(load.low_w for load in [now, *past]) - max(before_w, power_w), now.high_w - min(before_w, power_w)
+        )
         self._steady = abs(power_w - before_w) < STEADY_W
         if power_w > before_w + STEADY_W:
             self._export_s = None  # it follows
         self._at_s, self._power_w = at_s, power_w
-        grid_w = sum(self._grid_w) / len(self._grid_w) if self._grid_w else None
-        self._grid_w = []
-        if grid_w is not None and self._steady:
-            self._rest(at_s, power_w, grid_w)
-        aligned = self._steady and late_s <= PROMPT_S  # what it took is what it took while the grid was seen
-        self._most.reported(power_w, full=aligned and (grid_w or 0.0) < self._own_w - 15.0)
+        grid_w, self._grid_w = self._grid_w, []
+        if grid_w and self._steady:
+            self._rest(at_s, power_w, sum(grid_w) / len(grid_w))
+        full = self._steady and late_s <= PROMPT_S and max(grid_w or [0.0]) < self._own_w - LEFT_W
+        self._full = self._full + 1 if full else 0
+        self._most.reported(power_w, full=self._full >= 2)
 
     def _follow(self, at_s: float, load: Load, late_s: float) -> None:
         """What a reading tells of the house since the last report: the battery only moves when it has a reason to."""

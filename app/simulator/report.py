@@ -52,7 +52,11 @@ def _case(board: Board, dead_time_s: float, case: Case, lost: int | None, *, eve
         yield name
         name = ""
     for law in (REFERENCE, *laws) if every else laws:
-        won = f"{len(board.plan.seeds) - lost}/{len(board.plan.seeds)}" if law == OURS and lost is not None and not case.beside_battery else ""
+        won = (
+            f"{len(board.plan.seeds) - lost}/{len(board.plan.seeds)}"
+            if law == OURS and lost is not None and not case.beside_battery
+            else ""
+        )
         yield _row(name, law, _cells(standing(board, law, dead_time_s, [case])), won)
         name = ""
 

@@ -113,14 +113,14 @@ def reference(record: Record, config: HouseConfig, target_w: float, least_w: flo
     now_w = record.pv_w[0] if record.pv_w else 0.0
     for i, feedable_w in enumerate(record.feedable_w):
         wanted_w = rated_w if record.gate[max(0, i - gate_delay)] else record.load_w[max(0, i - delay)] - target_w
-        wanted_w += battery.takes_w if battery is not None else 0.0
+        wanted_w += battery.wants_w if battery is not None else 0.0
         goal_w = min(feedable_w, max(least_w, wanted_w))
         now_w = min(feedable_w, max(now_w - down_w, min(now_w + up_w, goal_w)))
         pv_w.append(now_w)
         if battery is not None:
             battery.step(i * record.step_s, record.step_s, record.load_w[i] - now_w)
             battery_w.append(battery.power_w)
-            takes_w.append(battery.takes_w)
+            takes_w.append(battery.wants_w)
     return Record(record.step_s, record.load_w, pv_w, record.feedable_w, pv_w, record.gate, battery_w, takes_w)
 
 

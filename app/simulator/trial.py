@@ -86,7 +86,7 @@ class Record:
     """What happened, one entry per ``step_s`` after the warm-up: powers in watts, ``gate`` 1.0 while export is wanted.
 
     ``feedable_w`` is what the inverters could have fed without limits. Where there is a battery: ``battery_w`` is what
-    it takes, ``takes_w`` the most that it would take, ``soc_pct`` how full it is at the beginning.
+    it takes, ``takes_w`` the most that it would take (0 once it counts as full), ``soc_pct`` how full it is at the beginning.
     """
 
     step_s: float
@@ -134,7 +134,7 @@ def run(scenario: Scenario, law: Law, seed: int, dead_time_s: float) -> Record:
         if house.battery is not None:
             record.soc_pct = house.battery.soc_pct if record.soc_pct is None else record.soc_pct
             record.battery_w.append(house.battery.power_w)
-            record.takes_w.append(house.battery.takes_w)
+            record.takes_w.append(house.battery.wants_w)
     record.commands = plant.commands
     record.radio_busy_s = house.dtu.limit_busy_s - busy_0
     return record
