@@ -27,12 +27,8 @@ PROBE_W, PROBE_S, LONGEST_PROBE_S = 100.0, 10.0, 900.0  # how more than it was f
 TAPER = ((97.0, 200.0), (95.0, 500.0))  # from this charge on (%), so much beyond what it takes now (the seed's figures)
 HIDES_S = 600.0  # a battery that made up for an import once would do so again
 PROMPT_S, RAISE_W_PER_S, UNSEEN_W_PER_S, SLOWEST_W_PER_S = 5.0, 400.0, 80.0, 10.0  # slower where reports are seldom
-OWN_W, MOVED_W, MOVED_S, SAME_W = (
-    100.0,
-    60.0,
-    20.0,
-    20.0,
-)  # it moved, the grid did not: that is what its regulator holds
+# It moved by so much within so long, and the grid power did not: that is what its regulator aims at.
+MOVED_W, MOVED_S, SAME_W, OWN_W = 60.0, 20.0, 20.0, 100.0
 HISTORY = 128
 
 
@@ -53,6 +49,7 @@ class BatteryRoom:
         self._rested = (-math.inf, 0.0, 0.0)  # when, its power, and that of the grid
         self._most = _Most()
         self._hid_s = -math.inf
+        self._stubborn = False  # it exports of its own accord, and regulates nothing
         self._fight = Fight()
 
     def step(
@@ -75,13 +72,15 @@ class BatteryRoom:
             self._follow(reading.at_s, load, battery.interval_s)
         house_w = max(0.0, self._house_w or 0.0)
         if self._too_much(reading, known_w):
+            self._stubborn = self._power_w < -IDLE_W and self._steady
             self._most.found(max(self._power_w, load.watts - house_w), now_s)
         takes_w = self._takes_w(now_s, battery.soc_pct, known_w)
+        room_w = house_w + takes_w - load.watts
         prompt = battery.interval_s <= PROMPT_S
         rate = self._fight.share * (RAISE_W_PER_S if prompt else UNSEEN_W_PER_S)
         return Room(
             self._base_w(now_s, battery, target_w),
-            house_w + takes_w - load.watts,
+            min(0.0, room_w) if self._stubborn else room_w,
             max(SLOWEST_W_PER_S, rate),
             swings=self._fight.slowed,
         )
@@ -96,8 +95,8 @@ class BatteryRoom:
             self._exported_s = at_s
         if power_w > self._own_w + ACTS_W:
             self._imported_s = at_s
-        if power_w >= min(0.0, target_w, self._own_w) - ACTS_W or self._power_w < -IDLE_W:
-            self._export_s = None  # while it discharges, it is the battery that exports
+        if power_w >= min(0.0, target_w, self._own_w) - ACTS_W:
+            self._export_s, self._stubborn = None, False
         elif self._export_s is None or limit_w > self._limit_w + ACTS_W:
             self._export_s = at_s  # while the sun is given more, the battery is always a little late
         self._limit_w = limit_w
@@ -164,9 +163,9 @@ class BatteryRoom:
         rules, charges_w = self._rules, max(0.0, self._power_w)
         if not rules.allow_charge or (soc_pct is not None and soc_pct >= rules.full_soc_pct):
             return charges_w
-        begin = rules.auto_charge_below_soc is not None and (soc_pct or 0.0) < rules.auto_charge_below_soc
-        start_w = rules.auto_charge_w if begin and charges_w < IDLE_W else charges_w
-        takes_w = min(self._most.now_w(now_s, start_w, known_w), rules.auto_charge_max_w)
+        low = rules.auto_charge_below_soc is not None and (soc_pct or 0.0) < rules.auto_charge_below_soc
+        begin_w = rules.auto_charge_w if low and charges_w < IDLE_W else 0.0
+        takes_w = min(self._most.now_w(now_s, charges_w, begin_w, known_w), rules.auto_charge_max_w)
         if rules.taper and soc_pct is not None:
             takes_w = min([takes_w, *(charges_w + beyond_w for from_pct, beyond_w in TAPER if soc_pct >= from_pct)])
         return max(0.0, takes_w)
@@ -203,21 +202,20 @@ class _Most:
         elif power_w > self.watts + 0.5 * PROBE_W:
             self.watts, self._probe_w, self._pause_s, self._found_s = power_w, 4.0 * self._probe_w, PROBE_S, -math.inf
 
-    def now_w(self, now_s: float, start_w: float, known_w: float | None) -> float:
-        """What to reckon with; where nothing is known, it is tried from ``start_w`` on."""
-        if self.watts is None:
-            if known_w is not None:
-                return known_w
-            self.watts = start_w
-        self.watts = max(self.watts, start_w)
+    def now_w(self, now_s: float, charges_w: float, begin_w: float, known_w: float | None) -> float:
+        """What to reckon with. Where nothing is known it is tried: what it takes now and more, at least ``begin_w``."""
+        if self.watts is None and known_w is not None:
+            return known_w
+        self.watts = max(self.watts or 0.0, charges_w)
         probing = now_s - self._found_s >= self._pause_s
-        most_w = self.watts + (self._probe_w if probing else 0.0)
+        most_w = self.watts + (max(self._probe_w, begin_w) if probing else 0.0)
         return most_w if known_w is None else min(most_w, known_w)
 
 
 def fresh(battery: BatteryState, rules: BatteryRules, now_s: float) -> bool:
     """Whether the data of a battery can be used."""
-    return battery.at_s is not None and battery.power_w is not None and now_s - battery.at_s <= rules.stale_s
+    told = battery.at_s is not None and battery.power_w is not None and math.isfinite(battery.power_w)
+    return told and now_s - (battery.at_s or 0.0) <= rules.stale_s
 
 
 def lost_data(snapshot: Snapshot) -> Freshness:

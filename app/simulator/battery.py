@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from app.simulator.parameters import BatteryConfig
 
-
 FULL_PCT = 99.5  # from there on nobody leaves it room
 
 

@@ -86,7 +86,7 @@ class Record:
     """What happened, one entry per ``step_s`` after the warm-up: powers in watts, ``gate`` 1.0 while export is wanted.
 
     ``feedable_w`` is what the inverters could have fed without limits. Where there is a battery: ``battery_w`` is what
-    it takes, ``takes_w`` the most that it would take (0 once it counts as full), ``soc_pct`` how full it is at the beginning.
+    it takes, ``takes_w`` the most that it would take (0 once it counts as full), ``soc_pct`` its charge at the start.
     """
 
     step_s: float
