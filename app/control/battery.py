@@ -73,7 +73,8 @@ class BatteryRoom:
         house_w = max(0.0, self._house_w or 0.0)
         if self._too_much(reading, known_w):
             self._stubborn = self._power_w < -IDLE_W and self._steady
-            self._most.found(max(self._power_w, load.watts - house_w), now_s)
+            if not self._stubborn:
+                self._most.found(max(self._power_w, load.watts - house_w), now_s)
         takes_w = self._takes_w(now_s, battery.soc_pct, known_w)
         room_w = house_w + takes_w - load.watts
         prompt = battery.interval_s <= PROMPT_S
@@ -190,8 +191,9 @@ class _Most:
     def found(self, takes_w: float, now_s: float) -> None:
         """It takes no more than that."""
         self.watts = max(0.0, takes_w if self.watts is None else min(self.watts, takes_w))
+        if now_s - self._found_s >= self._pause_s:  # it was tried in vain; what comes later is the same export
+            self._pause_s = min(LONGEST_PROBE_S, 2.0 * self._pause_s)
         self._probe_w, self._found_s = PROBE_W, now_s
-        self._pause_s = min(LONGEST_PROBE_S, 2.0 * self._pause_s)
 
     def reported(self, power_w: float, *, full: bool) -> None:
         """``full``: it takes no more than now."""
