@@ -101,6 +101,13 @@ class Record:
     commands: int = 0
     radio_busy_s: float = 0.0
 
+    @property
+    def taken_w(self) -> array[float]:
+        """What house and battery take."""
+        if not self.battery_w:
+            return self.load_w
+        return array("d", (load_w + one_w for load_w, one_w in zip(self.load_w, self.battery_w, strict=True)))
+
 
 def run(scenario: Scenario, law: Law, seed: int, dead_time_s: float) -> Record:
     """Let the law live through the scenario."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_what_it_writes_keeps_to_the_steps_and_the_pace() -> None:
     assert all(limit_w % STEP_W == pytest.approx(0.0) or limit_w in tops[serial] for _, serial, limit_w in sent)
     for serial in tops:
         times = [second for second, to, _ in sent if to == serial]
-        assert all(b - a >= PACE_S for a, b in zip(times, times[1:], strict=False))
+        assert all(b - a >= PACE_S for a, b in pairwise(times))
     assert len(sent) < 2 * 480 / PACE_S / 2
 
 
@@ -115,5 +116,5 @@ def test_what_is_written_of_an_option_is_what_it_does_by_default(option: object)
     name, default = option.name, option.default  # type: ignore[attr-defined]
     row = re.search(rf"^\| `{name}` \| ([^|]+) \|", text, re.MULTILINE)
     assert row is not None, f"docs/control.md has no row for battery.{name}"
-    shown = {None: "off", True: "yes", False: "no"}.get(default, None) if not isinstance(default, float) else None
+    shown = {None: "off", True: "yes", False: "no"}.get(default) if not isinstance(default, float) else None
     assert row[1].strip().split(" ")[0] == (shown or f"{default:g}")
