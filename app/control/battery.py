@@ -71,13 +71,13 @@ class BatteryRoom:
         elif new:
             self._follow(reading.at_s, load, battery.interval_s)
         house_w = max(0.0, self._house_w or 0.0)
-        if self._too_much(reading, known_w):
+        prompt = battery.interval_s <= PROMPT_S
+        if self._too_much(reading, known_w, prompt=prompt):
             self._stubborn = self._power_w < -IDLE_W and self._steady
             if not self._stubborn:
                 self._most.found(max(self._power_w, load.watts - house_w), now_s)
-        takes_w = self._takes_w(now_s, battery.soc_pct, known_w)
+        takes_w = self._takes_w(now_s, battery.soc_pct, known_w, leap=not prompt)
         room_w = house_w + takes_w - load.watts
-        prompt = battery.interval_s <= PROMPT_S
         rate = self._fight.share * (RAISE_W_PER_S if prompt else UNSEEN_W_PER_S)
         return Room(
             self._base_w(now_s, battery, target_w),
@@ -150,23 +150,23 @@ class BatteryRoom:
         """The most that it takes, where somebody says so; how full it is has to be known for that."""
         return None if battery.soc_pct is None else battery.max_charge_w
 
-    def _too_much(self, reading: Reading, known_w: float | None) -> bool:
+    def _too_much(self, reading: Reading, known_w: float | None, *, prompt: bool) -> bool:
         """Whether an export has lasted for so long that the battery takes no more than it does."""
         most_w = self._most.watts if self._most.watts is not None else known_w
-        near = most_w is None or self._power_w >= NEAR * most_w
+        near = prompt and (most_w is None or self._power_w >= NEAR * most_w)
         too_much = self._export_s is not None and reading.at_s - self._export_s >= (GUARD_S if near else LONG_GUARD_S)
         if too_much:
             self._export_s = None
         return too_much
 
-    def _takes_w(self, now_s: float, soc_pct: float | None, known_w: float | None) -> float:
+    def _takes_w(self, now_s: float, soc_pct: float | None, known_w: float | None, *, leap: bool) -> float:
         """The most that it would take now."""
         rules, charges_w = self._rules, max(0.0, self._power_w)
         if not rules.allow_charge or (soc_pct is not None and soc_pct >= rules.full_soc_pct):
             return charges_w
         low = rules.auto_charge_below_soc is not None and (soc_pct or 0.0) < rules.auto_charge_below_soc
         begin_w = rules.auto_charge_w if low and charges_w < IDLE_W else 0.0
-        takes_w = min(self._most.now_w(now_s, charges_w, begin_w, known_w), rules.auto_charge_max_w)
+        takes_w = min(self._most.now_w(now_s, charges_w, begin_w, known_w, leap=leap), rules.auto_charge_max_w)
         if rules.taper and soc_pct is not None:
             takes_w = min([takes_w, *(charges_w + beyond_w for from_pct, beyond_w in TAPER if soc_pct >= from_pct)])
         return max(0.0, takes_w)
@@ -204,12 +204,19 @@ class _Most:
         elif power_w > self.watts + 0.5 * PROBE_W:
             self.watts, self._probe_w, self._pause_s, self._found_s = power_w, 4.0 * self._probe_w, PROBE_S, -math.inf
 
-    def now_w(self, now_s: float, charges_w: float, begin_w: float, known_w: float | None) -> float:
-        """What to reckon with. Where nothing is known it is tried: what it takes now and more, at least ``begin_w``."""
+    def now_w(
+        self, now_s: float, charges_w: float, begin_w: float, known_w: float | None, *, leap: bool = False
+    ) -> float:
+        """What to reckon with. Where nothing is known it is tried: what it takes now and more, at least ``begin_w``.
+
+        ``leap``: what is known is tried at once, since answers to small steps would come too late.
+        """
         if self.watts is None and known_w is not None:
             return known_w
         self.watts = max(self.watts or 0.0, charges_w)
         probing = now_s - self._found_s >= self._pause_s
+        if probing and leap and known_w is not None:
+            return known_w
         most_w = self.watts + (max(self._probe_w, begin_w) if probing else 0.0)
         return most_w if known_w is None else min(most_w, known_w)
 
