@@ -156,7 +156,8 @@ def _stands(one: Summary) -> list[str]:
     cells = [_number(ours.export_ratio, ".2f"), _number(ours.missed_ratio, ".2f")]
     if best is not None:
         compared = f"{ours.mean.excursions_h:.1f} to {best.mean.excursions_h:.1f}"
-        cells += [f"{one.cheaper / one.rivals:.0%} ({one.cheaper} of {one.rivals})", f"{one.dominated}"]
+        won = f"{one.cheaper / one.rivals:.0%} ({one.cheaper} of {one.rivals})" if one.rivals else NOTHING
+        cells += [won, f"{one.dominated}"]
         cells.append(f"{_number(one.excursion_ratio, '.2f')} ({compared})")
     return [*cells, f"{ours.mean.commands_h:.0f}"]
 
