@@ -605,14 +605,13 @@ class StepTestReport:
 class Room:
     """What the law regulates to beside a battery.
 
-    ``room_w``: what the battery may take beyond what it takes, and what it gives; None: not known. Limits are raised
-    only to ``short_w`` less than the target allows, and by ``raise_w_per_s``. ``lost``: there are no fresh data.
-    ``swings``: two regulators work against each other.
+    ``room_w``: what the inverters may give beyond what house and battery take now, so that the battery takes what it
+    can, and gives nothing instead of them; None: not known. Limits are raised by no more than ``raise_w_per_s``.
+    ``lost``: there are no fresh data. ``swings``: two regulators work against each other.
     """
 
     target_w: float
     room_w: float | None
-    short_w: float = 0.0
     raise_w_per_s: float | None = None
     lost: bool = False
     swings: bool = False

@@ -11,7 +11,7 @@ from app.broker import Broker, Handler, Message
 from app.control import Controller, ControlSettings
 from app.inverters.hoymiles.driver import HoymilesDriver
 from app.inverters.opendtu import OpenDtu, OpenDtuConfig, OpenDtuInverterConfig
-from app.model import Decision, MeterState, Phase, Reading, Settings, Snapshot
+from app.model import BatteryState, Decision, MeterState, Phase, Reading, Settings, Snapshot
 from app.simulator.house import House, HouseConfig
 from app.simulator.topics import burst
 
@@ -52,7 +52,7 @@ class Wire:
 
 
 class ClosedLoop:
-    """A house under control. ``keys``: of every inverter.
+    """A house under control. ``keys``: of every inverter; ``battery``: what is heard of it.
 
     ``meter_answers``: set to False to lose the grid meter; ``distort``: what the meter makes of a reading.
     """
@@ -64,6 +64,7 @@ class ClosedLoop:
         *,
         meter_interval_s: float = 1.0,
         meter_phases: int = 3,
+        battery: Callable[[House], BatteryState | None] = lambda _house: None,
         **keys: Any,
     ) -> None:
         self.house = House(config)
@@ -77,6 +78,7 @@ class ClosedLoop:
         self._good = 0
         self._phases = meter_phases
         self._interval_s, self._due_s = meter_interval_s, 0.0
+        self._battery = battery
         self._keys = keys
         self.restart(settings)
 
@@ -141,6 +143,7 @@ class ClosedLoop:
             inverters=self.driver.states(),
             settings=self.settings,
             gateways=(self.driver.gateway(),),
+            battery=self._battery(self.house),
         )
         decision = self.controller.step(snapshot)
         for command in decision.commands:

@@ -200,17 +200,18 @@ class Controller:
         if result.commands:
             reason = result.commands[0].reason
         elif not wait:
-            reason = self._situation(reading.power_w - target_w, units) or reason
+            room_w = 0.0 if room is None or room.room_w is None else room.room_w
+            reason = self._situation(reading.power_w - target_w + room_w, units) or reason
         decision = self._report(snapshot, fresh, mode, reason, result.commands, goal.target_w, result)
         return replace(decision, room=room)
 
     def _room(self, snapshot: Snapshot, reading: Reading, units: Sequence[Unit], target_w: float) -> Room | None:
         """What the law regulates to beside a battery; None without one."""
-        load_w = self._observer.load_w()
-        if self._battery is None or snapshot.battery is None or load_w is None:
+        load = self._observer.whole_load()
+        if self._battery is None or snapshot.battery is None or load is None:
             return None
         limit_w = sum(unit.ceiling_w for unit in units)
-        return self._battery.step(snapshot.now_s, snapshot.battery, reading, load_w, limit_w, target_w)
+        return self._battery.step(snapshot.now_s, snapshot.battery, reading, load, limit_w, target_w)
 
     def _situation(self, error_w: float, units: Sequence[Unit]) -> str | None:
         """Why nothing is commanded although the grid power is off its target; None where it is not."""

@@ -29,6 +29,15 @@ class Span:
         return max(-1.0, min(1.0, (power_w - self.nominal_w) / room_w)) if room_w > 0.0 else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is taken, in watts: most likely, and at least and at most, whatever was taken before."""
+
+    watts: float
+    low_w: float
+    high_w: float
+
+
 def joined(spans: Sequence[Span]) -> Span:
     """What holds under each of these; the first one's nominal value."""
     return Span(min(span.low_w for span in spans), max(span.high_w for span in spans), spans[0].nominal_w)
@@ -59,6 +68,7 @@ class Household:
 
     def __init__(self) -> None:
         self.load_w: float | None = None
+        self.bounds_w = (0.0, 0.0)  # between which the load lies, whatever it had before
         self._pv_w: float | None = None
         self._before: tuple[float, float] | None = None  # the last reading: when, and its power
         self._export_since_s: float | None = None
@@ -67,6 +77,7 @@ class Household:
         """Take in a reading; what most likely feeds the household in watts, within ``feeds``."""
         self._pv_w = self._likely_w(at_s, power_w, feeds, plant)
         self.load_w = power_w + self._pv_w
+        self.bounds_w = (power_w + feeds.low_w, power_w + feeds.high_w)
         return self._pv_w
 
     def _likely_w(self, at_s: float, power_w: float, feeds: Span, plant: Plant) -> float:

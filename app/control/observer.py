@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from app.control.failsafe import may_feed_w
-from app.control.household import Household, Plant, joined, total
+from app.control.household import Household, Load, Plant, joined, total
 from app.control.inverter import InverterModel
 from app.control.obedience import beyond
 from app.control.safety import shows_three_phases
@@ -44,6 +44,15 @@ class Observer:
         ``phase``: on that one only, which counts from 1, where each is held on its own.
         """
         return self._households[0 if phase is None else phase - 1].load_w
+
+    def whole_load(self) -> Load | None:
+        """The load on all phases together; None: not known."""
+        loads_w = [household.load_w for household in self._households]
+        if any(load_w is None for load_w in loads_w):
+            return None
+        bounds_w = [household.bounds_w for household in self._households]
+        low_w, high_w = sum(low_w for low_w, _ in bounds_w), sum(high_w for _, high_w in bounds_w)
+        return Load(sum(load_w or 0.0 for load_w in loads_w), low_w, high_w)
 
     def radio_free_s(self, radio: str) -> float:
         """When the radio will have sent all that it has been given."""

@@ -80,7 +80,9 @@ class Regulator:
     ) -> Regulation:
         """Work in one reading. ``wait``: take it in, and command nothing yet. ``room``: of a battery."""
         self._room = room
-        error_w = reading.power_w - target_w
+        room_w = 0.0 if room is None or room.room_w is None else room.room_w
+        room_w = room_w if self._phase is None else room_w / 3.0
+        error_w = reading.power_w - target_w + room_w
         terms = self._correct(error_w, reading.at_s, units)
         self._delay_s = max((self._observer[u.serial].dead_time.likely_s for u in units), default=1.0)
         new = not self._ceilings or reading.at_s > self._ceilings[-1].at_s
@@ -90,7 +92,8 @@ class Regulator:
                 rise_w_per_s=sum(RAMP_UP_PER_S * unit.max_w for unit in units),
                 export_weight=self._settings.export_weight,
             )
-            self._plan_w = self._appliances.plan_w(self._observer.load_w(self._phase) or 0.0, reading.at_s, reaction)
+            load_w = (self._observer.load_w(self._phase) or 0.0) + room_w
+            self._plan_w = self._appliances.plan_w(load_w, reading.at_s, reaction)
         ceiling = Ceiling(reading.at_s, self._plan_w - target_w + terms.trim_w)
         if new:
             self._ceilings.append(ceiling)
@@ -139,7 +142,7 @@ class Regulator:
 
     def _raise_to_w(self, now_s: float, units: Sequence[Unit]) -> float:
         """The ceiling that raises may go up to: the last one, and no faster than allowed."""
-        safe_w = self._ceilings[-1].watts - (self._room.short_w if self._room is not None else 0.0)
+        safe_w = self._ceilings[-1].watts
         rates = [self._settings.max_raise_w_per_s] if self._settings.max_raise_w_per_s else []
         if self._failed_at_s is not None and now_s - self._failed_at_s < RECOVERY_S:
             rates.append(RECOVERY_W_PER_S)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from app.simulator.parameters import BatteryConfig
 
+FULL_PCT = 99.5  # from there on nobody leaves it room
+
 
 @dataclass(frozen=True, slots=True)
 class BatteryReport:
@@ -35,6 +37,11 @@ class Battery:
         config = self.config
         left_pct = 100.0 - self.soc_pct
         return max(0.0, min(1.0, left_pct / config.taper_pct)) * config.charge_w
+
+    @property
+    def wants_w(self) -> float:
+        """The most that it would take, unless all the world calls it full."""
+        return self.takes_w if self.soc_pct < FULL_PCT else 0.0
 
     @property
     def gives_w(self) -> float:

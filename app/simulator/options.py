@@ -21,8 +21,11 @@ LEGEND = """\
   radio     share of the time in which the radio was busy with limits
   won       in how many seeds we were cheaper than every peer, with an exported Wh costing as much as one missed, and
             three times as much; differences below 1 % or 0.1 Wh/h count as none
-The first table of each dead time has means over its scenarios: of energies, over those in which export is never
-wanted (those without a *). A scenario's second row is the peer that wastes least there, both energies together."""
+  starved   Wh per hour that a battery did not get, of those that the house left and it would have taken
+  swings/h  how often the battery turned round by 150 W or more beyond what the house did
+The first table of each dead time has means over its scenarios without a battery: of energies, over those in which
+export is never wanted (those without a *). A scenario's second row is the peer that wastes least there, both energies
+together."""
 
 EPILOG = f"""\
 what the columns mean:

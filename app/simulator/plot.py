@@ -90,7 +90,7 @@ def _worst(records: Sequence[Record]) -> tuple[float, float]:
 
 
 def _wasted(one: Record) -> Iterator[float]:
-    for pv_w, load_w, sun_w, gate in zip(one.pv_w, one.load_w, one.feedable_w, one.gate, strict=True):
+    for pv_w, load_w, sun_w, gate in zip(one.pv_w, one.taken_w, one.feedable_w, one.gate, strict=True):
         yield abs((sun_w if gate else min(sun_w, load_w)) - pv_w)
 
 
@@ -129,7 +129,7 @@ def _figure(shown: _Shown) -> Figure:
 def _height_w(one: Record, window_s: tuple[float, float]) -> float:
     """Enough for all of the load, or for all of the sun where there is more load than that."""
     part = _part(one, window_s)
-    return max(100.0, min(1.08 * max(one.load_w[part]), 1.35 * max(one.feedable_w[part])))
+    return max(100.0, min(1.08 * max(one.taken_w[part]), 1.35 * max(one.feedable_w[part])))
 
 
 def _part(one: Record, window_s: tuple[float, float]) -> slice:
@@ -138,7 +138,7 @@ def _part(one: Record, window_s: tuple[float, float]) -> slice:
 
 def _series(axes: Axes, one: Record, window_s: tuple[float, float]) -> None:
     part = _part(one, window_s)
-    pv_w, load_w, sun_w, gate = (values[part].tolist() for values in (one.pv_w, one.load_w, one.feedable_w, one.gate))
+    pv_w, load_w, sun_w, gate = (values[part].tolist() for values in (one.pv_w, one.taken_w, one.feedable_w, one.gate))
     minutes = [(window_s[0] + i * one.step_s) / 60.0 for i in range(len(pv_w))]
     wanted = [value > 0.5 for value in gate]
     usable_w = [sun if gate else min(sun, load) for sun, load, gate in zip(sun_w, load_w, wanted, strict=True)]
@@ -170,7 +170,7 @@ def _head(figure: Figure, shown: _Shown, height: float) -> None:
         house += "; beside the peers that waste least here"
     figure.text(0.05, 1.0 - 0.57 / height, house, fontsize=10, color=MUTED, va="center")
     handles = [
-        Line2D([], [], color=LOAD, linewidth=1.2, label="household load"),
+        Line2D([], [], color=LOAD, linewidth=1.2, label="household load" + " and battery" * shown.case.beside_battery),
         Line2D([], [], color=SUN, linewidth=1.4, linestyle=(0, (4, 2)), label="available sun"),
         Line2D([], [], color=PV, linewidth=1.8, label="PV power"),
         Patch(color=EXPORT, label="exported"),

@@ -40,19 +40,43 @@ def _section(board: Board, dead_time_s: float, *, every: bool) -> Iterator[str]:
             lost = None if losses is None else {loss.seed for loss in losses if loss.case == case.name}
             yield from _case(board, dead_time_s, case, None if lost is None else len(lost), every=every)
         yield ""
+    cases = [case for case in plan.cases if case.beside_battery]
+    if cases:
+        yield f"{'beside battery':{CASE_WIDTH + LAW_WIDTH}}{'starved':>10}{'of':>10}{'share':>10}{'swings/h':>10}"
+        for case in cases:
+            yield from _battery(board, dead_time_s, case, every=every)
+        yield ""
+
+
+def _battery(board: Board, dead_time_s: float, case: Case, *, every: bool) -> Iterator[str]:
+    yield case.name
+    laws = (REFERENCE, *board.plan.laws) if every else (REFERENCE, *_shown(board, dead_time_s, case))
+    for law in laws:
+        one = standing(board, law, dead_time_s, [case]).mean
+        starved_wh_h, of_wh_h = one.starved_wh_h or 0.0, one.chargeable_wh_h or 0.0
+        share = f"{starved_wh_h / of_wh_h:.1%}" if of_wh_h else NOTHING
+        cells = (f"{starved_wh_h:.1f}", f"{of_wh_h:.1f}", share, f"{one.swings_h or 0.0:.0f}")
+        yield f"{'':{CASE_WIDTH}}{law:{LAW_WIDTH}}" + "".join(f"{cell:>10}" for cell in cells)
+
+
+def _shown(board: Board, dead_time_s: float, case: Case) -> tuple[str, ...]:
+    """Ours and the best peer."""
+    best = best_peer(board, dead_time_s, case)
+    return tuple(law for law in board.plan.laws if law == OURS or (best is not None and law == best.law))
 
 
 def _case(board: Board, dead_time_s: float, case: Case, lost: int | None, *, every: bool) -> Iterator[str]:
-    laws = board.plan.laws
-    if not every:
-        best = best_peer(board, dead_time_s, case)
-        laws = tuple(law for law in laws if law == OURS or (best is not None and law == best.law))
-    name = case.name + "*" * case.gated
+    laws = board.plan.laws if every else _shown(board, dead_time_s, case)
+    name = case.name + "*" * (case.gated or case.beside_battery)
     if len(name) >= CASE_WIDTH:
         yield name
         name = ""
     for law in (REFERENCE, *laws) if every else laws:
-        won = f"{len(board.plan.seeds) - lost}/{len(board.plan.seeds)}" if law == OURS and lost is not None else ""
+        won = (
+            f"{len(board.plan.seeds) - lost}/{len(board.plan.seeds)}"
+            if law == OURS and lost is not None and not case.beside_battery
+            else ""
+        )
         yield _row(name, law, _cells(standing(board, law, dead_time_s, [case])), won)
         name = ""
 
@@ -132,7 +156,8 @@ def _stands(one: Summary) -> list[str]:
     cells = [_number(ours.export_ratio, ".2f"), _number(ours.missed_ratio, ".2f")]
     if best is not None:
         compared = f"{ours.mean.excursions_h:.1f} to {best.mean.excursions_h:.1f}"
-        cells += [f"{one.cheaper / one.rivals:.0%} ({one.cheaper} of {one.rivals})", f"{one.dominated}"]
+        won = f"{one.cheaper / one.rivals:.0%} ({one.cheaper} of {one.rivals})" if one.rivals else NOTHING
+        cells += [won, f"{one.dominated}"]
         cells.append(f"{_number(one.excursion_ratio, '.2f')} ({compared})")
     return [*cells, f"{ours.mean.commands_h:.0f}"]
 

@@ -11,6 +11,7 @@ from app.simulator.noise import seeded
 from app.simulator.parameters import (
     ALWAYS,
     Appliance,
+    BatteryConfig,
     DtuConfig,
     InverterConfig,
     LoadConfig,
@@ -41,6 +42,7 @@ class Scenario:
     """``house`` makes the house of a seed and a dead time, ``script`` what happens in it besides its habits.
 
     ``gated``: export is wanted some of the time, so that its figures do not belong into sums over closed gates.
+    ``battery``: the house has one, which no peer knows of: none of its figures belongs into any sum.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Scenario:
     warm_up_s: float = WARM_UP_S
     script: Script = lambda _seed: ()
     gated: bool = False
+    battery: bool = False
     steps_every_s: float | None = None
 
     @property
@@ -89,6 +92,7 @@ def _house(
     base_w: float = 230.0,
     inverters: Sequence[InverterConfig] = (InverterConfig(),),
     meter: MeterConfig | None = None,
+    battery: BatteryConfig | None = None,
 ) -> Callable[[int, float], HouseConfig]:
     def build(seed: int, dead_time_s: float) -> HouseConfig:
         vary = seeded(f"{seed}/scenario").uniform
@@ -99,6 +103,7 @@ def _house(
             meter=meter or MeterConfig(),
             dtu=DtuConfig(up_since_s=86_400.0),
             inverters=tuple(replace(one, dead_time_s=dead_time_s, mute_chance=0.0) for one in inverters),
+            battery=battery,
         )
 
     return build
@@ -144,6 +149,11 @@ _THREE = tuple(
     InverterConfig(serial=f"11418040000{i}", name=name, model="HM-800-2T", phase=i)
     for i, name in enumerate(("South", "West", "Garage"))
 )
+_PAIR = (InverterConfig(), InverterConfig(serial="116180400002", name="Barn", phase=1))  # more than house and battery
+_USUAL = (FRIDGE, KETTLE, LIGHTS)
+_NEARLY_FULL = BatteryConfig(capacity_wh=3000.0, soc_pct=96.0)
+# A slow regulator, seen through a slow cloud: what the two regulators know of each other is always old.
+_SLOW = BatteryConfig(delay_s=3.0, report_s=15.0, report_lag_s=10.0)
 _SHADED = (InverterConfig(shade=(1.0, 1.0, 0.25, 0.25)),)
 
 SCENARIOS = {
@@ -166,5 +176,29 @@ SCENARIOS = {
         ),
         Scenario("reset", "inverters that lose their limit at noon", _house(FRIDGE, KETTLE, LIGHTS), script=_resets),
         Scenario("price", "export wanted, and not, every five minutes", _house(*HOUSEHOLD), script=_gate, gated=True),
+        Scenario(
+            "battery_charging",
+            "a battery of 2.5 kW that regulates by itself, and a usual household",
+            _house(*_USUAL, inverters=_PAIR, battery=BatteryConfig()),
+            battery=True,
+        ),
+        Scenario(
+            "battery_full",
+            "the same, and it gets full at noon",
+            _house(*_USUAL, inverters=_PAIR, battery=_NEARLY_FULL),
+            battery=True,
+        ),
+        Scenario(
+            "two_regulators",
+            "a battery that follows after 3 s, and tells what it does every 15 s and 10 s late",
+            _house(*_USUAL, inverters=_PAIR, battery=_SLOW),
+            battery=True,
+        ),
+        Scenario(
+            "battery_lively",
+            "a battery in a lively household",
+            _house(*HOUSEHOLD, inverters=_PAIR, battery=BatteryConfig()),
+            battery=True,
+        ),
     )
 }

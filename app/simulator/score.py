@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from app.control.turns import Turns
+from app.simulator.battery import Battery
 from app.simulator.house import HouseConfig
 from app.simulator.models import MODELS
 from app.simulator.parameters import ANSWER_S
@@ -22,6 +24,8 @@ class Score:
     ``export_wh_h`` counts while the gate is closed; ``missed_wh_h`` is sun that could have been used.
     An excursion is more than 50 W of export for more than 5 s. ``settling_s`` and ``overshoot_w`` are means over
     the load steps of the scenario (None where it has none); ``unsettled`` counts the steps that never came to rest.
+    Beside a battery, ``chargeable_wh_h`` is what it could have taken of the sun that the house left, ``starved_wh_h``
+    what it did not get of that, ``swings_h`` how often it turned round by itself, and not because the house did.
     """
 
     export_wh_h: float
@@ -34,6 +38,9 @@ class Score:
     settling_s: float | None = None
     overshoot_w: float | None = None
     unsettled: int = 0
+    chargeable_wh_h: float | None = None
+    starved_wh_h: float | None = None
+    swings_h: float | None = None
 
 
 def score(record: Record, target_w: float, least_w: float, steps_s: Sequence[float] = ()) -> Score:
@@ -41,10 +48,13 @@ def score(record: Record, target_w: float, least_w: float, steps_s: Sequence[flo
     hours = len(record.pv_w) * record.step_s / 3600.0
     export_ws = missed_ws = 0.0
     exports = []
-    for load_w, pv_w, feedable_w, gate in zip(record.load_w, record.pv_w, record.feedable_w, record.gate, strict=True):
-        usable_w = feedable_w if gate else min(feedable_w, load_w)
+    nothing = array("d", bytes(8 * len(record.pv_w)))
+    battery = record.battery_w or nothing, record.takes_w or nothing
+    rows = zip(record.load_w, record.pv_w, record.feedable_w, record.gate, *battery, strict=True)
+    for load_w, pv_w, feedable_w, gate, battery_w, takes_w in rows:
+        usable_w = feedable_w if gate else min(feedable_w, load_w + takes_w)
         missed_ws += max(0.0, usable_w - pv_w)
-        export_w = 0.0 if gate else max(0.0, pv_w - load_w)
+        export_w = 0.0 if gate else max(0.0, pv_w - load_w - battery_w)
         export_ws += export_w
         exports.append(export_w)
     excursions, longest_s = _excursions(exports, record.step_s)
@@ -61,13 +71,32 @@ def score(record: Record, target_w: float, least_w: float, steps_s: Sequence[flo
         settling_s=settling_s,
         overshoot_w=overshoot_w,
         unsettled=unsettled,
+        **(_charging(record, to_wh_h, hours) if record.battery_w else {}),
     )
+
+
+def _charging(record: Record, to_wh_h: float, hours: float) -> dict[str, float]:
+    chargeable_ws = starved_ws = 0.0
+    battery, house = Turns(), Turns()
+    turns = 0
+    rows = zip(record.load_w, record.feedable_w, record.battery_w, record.takes_w, strict=True)
+    for step, (load_w, feedable_w, battery_w, takes_w) in enumerate(rows):
+        could_w = min(takes_w, max(0.0, feedable_w - load_w))
+        chargeable_ws += could_w
+        starved_ws += max(0.0, could_w - max(0.0, battery_w))
+        turns += battery.add(battery_w, step * record.step_s) - house.add(load_w, step * record.step_s)
+    return {
+        "chargeable_wh_h": chargeable_ws * to_wh_h,
+        "starved_wh_h": starved_ws * to_wh_h,
+        "swings_h": max(0, turns) / hours,
+    }
 
 
 def reference(record: Record, config: HouseConfig, target_w: float, least_w: float) -> Record:
     """The deadbeat reference: perfect reaction to the load, after the meter, the radio and the dead time.
 
     It knows the load exactly and the sun at once, ramps as the inverters do, and has no radio slot to wait for.
+    Beside a battery it gives the house and the most that this battery would take, which follows by itself.
     """
     first = config.inverters[0]
     delay_s = config.meter.window_s / 2.0 + config.meter.latency_s + ANSWER_S + first.dead_time_s
@@ -75,14 +104,24 @@ def reference(record: Record, config: HouseConfig, target_w: float, least_w: flo
     gate_delay = round((ANSWER_S + first.dead_time_s) / record.step_s)
     rated_w = sum(MODELS[one.model].rated_w for one in config.inverters)
     up_w, down_w = first.ramp_up_per_s * rated_w * record.step_s, first.ramp_down_per_s * rated_w * record.step_s
+    battery = None
+    if config.battery is not None and record.soc_pct is not None:
+        battery = Battery(replace(config.battery, soc_pct=record.soc_pct))
+        battery.power_w = record.battery_w[0]
+    battery_w, takes_w = array("d"), array("d")
     pv_w = array("d")
     now_w = record.pv_w[0] if record.pv_w else 0.0
     for i, feedable_w in enumerate(record.feedable_w):
         wanted_w = rated_w if record.gate[max(0, i - gate_delay)] else record.load_w[max(0, i - delay)] - target_w
+        wanted_w += battery.wants_w if battery is not None else 0.0
         goal_w = min(feedable_w, max(least_w, wanted_w))
         now_w = min(feedable_w, max(now_w - down_w, min(now_w + up_w, goal_w)))
         pv_w.append(now_w)
-    return Record(record.step_s, record.load_w, pv_w, record.feedable_w, pv_w, record.gate)
+        if battery is not None:
+            battery.step(i * record.step_s, record.step_s, record.load_w[i] - now_w)
+            battery_w.append(battery.power_w)
+            takes_w.append(battery.wants_w)
+    return Record(record.step_s, record.load_w, pv_w, record.feedable_w, pv_w, record.gate, battery_w, takes_w)
 
 
 def _excursions(exports: Sequence[float], step_s: float) -> tuple[int, float]:

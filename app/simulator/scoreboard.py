@@ -50,6 +50,11 @@ class Case:
         """Export is wanted some of the time."""
         return self.name in SCENARIOS and SCENARIOS[self.name].gated
 
+    @property
+    def beside_battery(self) -> bool:
+        """A battery regulates as well."""
+        return self.name in SCENARIOS and SCENARIOS[self.name].battery
+
     def scenario(self) -> Scenario:
         """What is played."""
         if not self._recorded:
@@ -122,7 +127,12 @@ class Board:
     @property
     def closed(self) -> tuple[Case, ...]:
         """The cases in which export is never wanted."""
-        return tuple(case for case in self.plan.cases if not case.gated)
+        return tuple(case for case in self.ordinary if not case.gated)
+
+    @property
+    def ordinary(self) -> tuple[Case, ...]:
+        """Those without a battery, which every law was made for."""
+        return tuple(case for case in self.plan.cases if not case.beside_battery)
 
 
 def short_plan(laws: tuple[str, ...] = (OURS,)) -> Plan:

@@ -100,6 +100,9 @@ def mean(scores: Sequence[Score]) -> Score:
         settling_s=_mean(one.settling_s for one in scores),
         overshoot_w=_mean(one.overshoot_w for one in scores),
         unsettled=sum(one.unsettled for one in scores),
+        chargeable_wh_h=_mean(one.chargeable_wh_h for one in scores),
+        starved_wh_h=_mean(one.starved_wh_h for one in scores),
+        swings_h=_mean(one.swings_h for one in scores),
     )
 
 
@@ -114,7 +117,8 @@ def ratio(value: float, to: float) -> float | None:
 
 
 def standing(board: Board, law: str, dead_time_s: float, cases: Sequence[Case]) -> Standing:
-    """A law in these cases; energies in those with closed gates, unless there are no others."""
+    """A law in these cases without batteries; energies in those with closed gates; unless there are no others."""
+    cases = [case for case in cases if not case.beside_battery] or cases
     closed = [case for case in cases if not case.gated] or cases
     every, energies = mean(board.of(law, dead_time_s, cases)), mean(board.of(law, dead_time_s, closed))
     bound = mean(board.of(REFERENCE, dead_time_s, closed))
@@ -143,14 +147,14 @@ def summary(board: Board, dead_time_s: float) -> Summary:
     return Summary(
         dead_time_s,
         standing(board, OURS, dead_time_s, board.plan.cases),
-        len(board.plan.cases) * len(board.plan.seeds),
+        len(board.ordinary) * len(board.plan.seeds),
         tuple(_losses(board, dead_time_s)),
         min(standings, key=lambda one: one.mean.excursions_h, default=None),
     )
 
 
 def _losses(board: Board, dead_time_s: float) -> Iterable[Loss]:
-    for case in board.plan.cases:
+    for case in board.ordinary:
         for seed in board.plan.seeds:
             ours = board.scores[Trial(case.name, dead_time_s, seed, OURS)]
             for law in peers(board):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from app.simulator.house import House
-from app.simulator.laws import Law, Published, Seen
+from app.simulator.laws import Law, Published, Seen, Stored
 from app.simulator.link import Link
 from app.simulator.scenarios import Scenario
 
@@ -55,6 +55,15 @@ class Plant:
         return self.house.meter.sample.at_s
 
     @property
+    def battery(self) -> Stored | None:
+        """What the battery has told, where there is one."""
+        battery = self.house.battery
+        if battery is None:
+            return None
+        told, config = battery.report, battery.config
+        return Stored(told.at_s, told.power_w, told.soc_pct, config.report_s, config.charge_w)
+
+    @property
     def inverters(self) -> tuple[Seen, ...]:
         """Every inverter, as OpenDTU knows it now."""
         return tuple(_seen(link) for link in self.house.dtu.links.values())
@@ -76,7 +85,8 @@ class Plant:
 class Record:
     """What happened, one entry per ``step_s`` after the warm-up: powers in watts, ``gate`` 1.0 while export is wanted.
 
-    ``feedable_w`` is what the inverters could have fed without limits.
+    ``feedable_w`` is what the inverters could have fed without limits. Where there is a battery: ``battery_w`` is what
+    it takes, ``takes_w`` the most that it would take (0 once it counts as full), ``soc_pct`` its charge at the start.
     """
 
     step_s: float
@@ -85,8 +95,18 @@ class Record:
     feedable_w: array[float] = field(default_factory=lambda: array("d"))
     limit_w: array[float] = field(default_factory=lambda: array("d"))
     gate: array[float] = field(default_factory=lambda: array("d"))
+    battery_w: array[float] = field(default_factory=lambda: array("d"))
+    takes_w: array[float] = field(default_factory=lambda: array("d"))
+    soc_pct: float | None = None
     commands: int = 0
     radio_busy_s: float = 0.0
+
+    @property
+    def taken_w(self) -> array[float]:
+        """What house and battery take."""
+        if not self.battery_w:
+            return self.load_w
+        return array("d", (load_w + one_w for load_w, one_w in zip(self.load_w, self.battery_w, strict=True)))
 
 
 def run(scenario: Scenario, law: Law, seed: int, dead_time_s: float) -> Record:
@@ -118,6 +138,10 @@ def run(scenario: Scenario, law: Law, seed: int, dead_time_s: float) -> Record:
         record.feedable_w.append(house.feedable_w)
         record.limit_w.append(sum(inverter.limit_w for inverter in house.inverters))
         record.gate.append(float(plant.gate_open))
+        if house.battery is not None:
+            record.soc_pct = house.battery.soc_pct if record.soc_pct is None else record.soc_pct
+            record.battery_w.append(house.battery.power_w)
+            record.takes_w.append(house.battery.wants_w)
     record.commands = plant.commands
     record.radio_busy_s = house.dtu.limit_busy_s - busy_0
     return record

@@ -122,6 +122,37 @@ def test_energies_of_scenarios_in_which_export_is_wanted_count_in_no_ratio() -> 
     assert ours.mean.commands_h == 20.0
 
 
+def test_houses_with_a_battery_count_in_no_sum_and_in_no_contest() -> None:
+    scores = {("calm", REFERENCE): score(2.0, 10.0), ("battery_full", REFERENCE): score(50.0, 50.0)}
+    scores |= {("calm", OURS): score(3.0, 15.0, 1.0, 10.0), ("battery_full", OURS): score(900.0, 900.0, 9.0, 90.0)}
+    scores |= {("calm", "HZE"): score(9.0, 45.0), ("battery_full", "HZE"): score(1.0, 1.0)}
+    found = board(scores, (OURS, "HZE"))
+    ours = standing(found, OURS, 1.0, found.plan.cases)
+    assert (ours.export_ratio, ours.mean.export_wh_h, ours.mean.excursions_h, ours.mean.commands_h) == (
+        1.5,
+        3.0,
+        1.0,
+        10,
+    )
+    won = summary(found, 1.0)
+    assert (won.rivals, won.cheaper, won.dominated) == (1, 1, 0)
+    assert figures(found)["dead time 1 s, export Wh/h"] == 3.0
+
+
+def test_beside_a_battery_ours_is_told_of_it_and_the_score_has_what_it_did_not_get() -> None:
+    found = play_all(Plan((Case("battery_charging", 300.0),), (1.0,), (1,), (OURS, "simple-pid")), 1)
+    ours, peer, bound = (
+        found.scores[Trial("battery_charging", 1.0, 1, law)] for law in (OURS, "simple-pid", REFERENCE)
+    )
+    for one in (ours, peer, bound):
+        assert one.chargeable_wh_h is not None
+        assert one.starved_wh_h is not None
+        assert one.chargeable_wh_h > 500.0
+    assert (ours.starved_wh_h or 0.0) < 0.05 * (ours.chargeable_wh_h or 0.0)
+    assert (peer.starved_wh_h or 0.0) > 2.0 * (ours.starved_wh_h or 0.0), "it knows nothing of the battery"
+    assert "beside battery" in report.table(found)
+
+
 def test_the_best_peer_is_the_one_with_the_fewest_excursions() -> None:
     ours, hze, pid = (score(1.0, 1.0, excursions_h=count) for count in (2.0, 8.0, 30.0))
     found = summary(one_house(ours, hze=hze, pid=pid), 1.0)

@@ -57,6 +57,17 @@ class Published:
     resets: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a battery that regulates by itself has told last, every ``interval_s``; positive power is charging."""
+
+    at_s: float
+    power_w: float
+    soc_pct: float
+    interval_s: float
+    most_w: float
+
+
 class Site(Protocol):
     """What a controller of one house can see, and do. Times are seconds on the simulation's clock."""
 
@@ -79,6 +90,10 @@ class Site(Protocol):
     @property
     def gate_open(self) -> bool:
         """Export is wanted now."""
+
+    @property
+    def battery(self) -> Stored | None:
+        """What its battery tells; no peer reads it, as none of their products does."""
 
     @property
     def published(self) -> tuple[Published, ...]:

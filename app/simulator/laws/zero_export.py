@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from app.control import Controller, ControlSettings
-from app.model import Ac, InverterState, MeterState, PriceState, Reading, Settings, Snapshot
-from app.simulator.laws import Law, Published, Site
+from app.control.battery_rules import BatteryRules
+from app.model import Ac, BatteryState, InverterState, MeterState, PriceState, Reading, Settings, Snapshot
+from app.simulator.laws import Law, Published, Site, Stored
 
 POLL_S = 0.5  # how often the meter is asked
 
@@ -15,7 +16,8 @@ def zero_export(settings: ControlSettings | None = None, *, target_w: float = 15
     """The product with its defaults; it learns the dead time by itself."""
 
     def law(site: Site) -> Iterator[float | None]:
-        controller = Controller(settings or ControlSettings())
+        rules = BatteryRules() if site.battery is not None else None
+        controller = Controller(settings or ControlSettings(battery=rules))
         commanded: dict[str, tuple[float, float]] = {}
         reading: Reading | None = None
         shown_s, good = -1.0, 0
@@ -31,6 +33,7 @@ def zero_export(settings: ControlSettings | None = None, *, target_w: float = 15
                     inverters=tuple(_state(one, commanded.get(one.serial)) for one in site.published),
                     settings=Settings(target_point_w=target_w),
                     price=PriceState(export_value_c=8.0 if site.gate_open else -8.0, estimated=False),
+                    battery=_battery(site.battery),
                 )
                 for command in controller.step(snapshot).commands:
                     site.limit_w(command.serial, command.limit_w)
@@ -38,6 +41,12 @@ def zero_export(settings: ControlSettings | None = None, *, target_w: float = 15
             yield POLL_S
 
     return law
+
+
+def _battery(one: Stored | None) -> BatteryState | None:
+    if one is None:
+        return None
+    return BatteryState("battery", one.soc_pct, one.power_w, one.at_s, one.interval_s, max_charge_w=one.most_w)
 
 
 def _state(one: Published, commanded: tuple[float, float] | None) -> InverterState:
