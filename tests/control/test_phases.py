@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ BARN = InverterConfig(serial="138280400009", model="HMT-2250-6T", phase=None)
 class House(ClosedLoop):
     """A house whose phases take ``loads_w``; counts what each phase exports."""
 
-    def __init__(self, inverters: tuple[InverterConfig, ...], settings: ControlSettings, **keys: int) -> None:
+    def __init__(self, inverters: tuple[InverterConfig, ...], settings: ControlSettings, **keys: Any) -> None:
         super().__init__(HouseConfig(seed=3, inverters=inverters), settings, **keys)
         self.house.sun_override = 0.9
         self.loads_w = (200.0, 600.0, 1000.0)

@@ -111,6 +111,7 @@ class Ideal:
         self.now_s = self.grid_at_s = 0.0
         self.commands: list[tuple[float, str, float]] = []
         self.gate_open = False
+        self.battery = None
         self.published: tuple[Published, ...] = ()
         self._steps = 0
         self.grid_w = self.true_grid_w

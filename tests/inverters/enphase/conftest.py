@@ -18,7 +18,7 @@ from app.outbound import new_session
 from tests.enphase.fake import SERIAL, FakeGateway, token
 from tests.enphase.fake_limits import NORMAL, ZERO, Limits
 
-PROFILES = {"profile_normal": NORMAL, "profile_zero": ZERO}
+PROFILES: dict[str, Any] = {"profile_normal": NORMAL, "profile_zero": ZERO}
 Rig = tuple[Enphase, Limits, FakeGateway]
 
 
