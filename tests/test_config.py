@@ -217,10 +217,8 @@ def test_naming_home_assistant_is_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("more", "fine"), [("", False), (", normal_export_w: 5000", True)])
 @pytest.mark.parametrize("control", ["grid_profile", "production", "dpel"])
 def test_under_a_cap_normal_export_has_to_be_known(tmp_path: Path, control: str, more: str, fine: bool) -> None:
-    system = (
-        '{type: enphase, host: 10.0.0.9, serial: "122012345678", max_watt: 8200, token: abc, '
-        f"control: {control}{more}}}"
-    )
+    keys = f"max_watt: 8200, token: abc, control: {control}{more}"
+    system = f'{{type: enphase, host: 10.0.0.9, serial: "122012345678", {keys}}}'
     text = f"inverters: [{system}]\ncontrol: {{export_limit_w: 5000}}\n"
     if fine or control == "dpel":
         assert config(tmp_path, text).inverters[0].id == "122012345678"

@@ -283,14 +283,14 @@ async def test_what_another_way_has_left_behind_is_told(system: Make, tmp_path: 
         assert state.rule.accepted is None
         assert any("control: dpel back" in check.next_step for check in await other.examine())
         await until(lambda: other.states()[0].reachable)
-    async with connected(gateway, tmp_path, control="grid_profile", **PROFILES) as other:
+    async with connected(gateway, tmp_path, run=False, control="grid_profile", **PROFILES) as other:
         assert "control: dpel" in str(other.states()[0].note), "it is still there after a restart"
     async with connected(gateway, tmp_path) as back:
         assert rule_of(back).accepted == CLOSED
         assert back.states()[0].note is None
         assert await back.set_rule(SERIAL, OPEN)
         assert limits.dpel["dynamic_pel_settings"] == {"enable": False}
-    async with connected(gateway, tmp_path, control="grid_profile", **PROFILES) as other:
+    async with connected(gateway, tmp_path, run=False, control="grid_profile", **PROFILES) as other:
         assert other.states()[0].note is None
 
 

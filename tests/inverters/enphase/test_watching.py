@@ -155,6 +155,22 @@ class TestDoctor:
         (told,) = (await found(one))["fail"]
         assert "DIY installer access" in told
 
+    @pytest.mark.parametrize("control", ["dpel", "grid_profile", "production"])
+    @pytest.mark.parametrize("firmware", ["4", "5", "7", "8"])
+    async def test_every_control_on_every_firmware(self, system: Make, firmware: str, control: str) -> None:
+        login = {"username": "installer", "password": "made-of-serial"} if firmware in "45" else {}
+        limits = Limits() if firmware == "8" else Limits(dpel=None)
+        one, limits, _ = await system(limits, firmware, control=control, run=True, **login)
+        seen = await found(one)
+        assert any(SOFTWARE[firmware] in text for text in seen["ok"])
+        assert limits.writes == []
+        if control == "dpel" and firmware != "8":
+            (told,) = seen["fail"]
+            assert "use control: grid_profile" in told
+        else:
+            assert seen["fail"] == []
+        assert any("last resort" in text for text in seen["warn"]) is (control == "production")
+
     async def test_a_battery_and_a_profile_that_cannot_know_of_it(self, system: Make) -> None:
         one, _, _ = await system(run=True, control="grid_profile", battery=True)
         (told,) = (await found(one))["warn"]
