@@ -126,7 +126,8 @@ async def lived(
             serial="roof", name="roof", max_w=limiter.max_w, min_w=config.floor_w, reachable=True, producing=True,
             ac=Ac(power_w=pv_w), power_at_s=now_s, utc_s=now_s, data_seq=int(now_s), commanded_w=limiter.commanded_w,
             commanded_at_s=limiter.commanded_at_s, acked_w=limiter.acked_w, acked_at_s=now_s, resets=limiter.resets,
-            radio="roof", guardable=False, pace_s=limiter.pace_s if paced else 0.0, step_w=limiter.step_w if paced else 0.0,
+            radio="roof", guardable=False,
+            pace_s=limiter.pace_s if paced else 0.0, step_w=limiter.step_w if paced else 0.0,
         )  # fmt: skip
         reading = Reading(load_w - pv_w, now_s, now_s)
         meter = MeterState(reading, None, tick_s, 100)
