@@ -1,4 +1,4 @@
-"""`zero-export release` for what is no GoodWe: an OpenDTU on a real broker, a slow inverter, who stands in the way."""
+"""`zero-export release` for what is no GoodWe: OpenDTU on a real broker, a slow inverter, and who stands in the way."""
 
 from __future__ import annotations
 

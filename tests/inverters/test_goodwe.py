@@ -316,6 +316,15 @@ async def test_a_refusal_is_named_and_not_repeated_at_once(
         assert found.gateway().fault is None
 
 
+async def test_what_was_written_before_a_refusal_counts(place: Dongle, tmp_path: Path) -> None:
+    place.inverter.obeys = "pct"
+    place.inverter.refusals[293] = ExcCodes.ILLEGAL_VALUE
+    async with working(place, tmp_path, control="pct") as found:
+        assert not await found.set_limit(NAME, 1000.0)
+        assert [address for address, _ in place.inverter.writes] == [291, 292]
+        assert state(found).writes_today == 2
+
+
 async def test_busy_is_an_outage_and_no_fault_of_the_profile(place: Dongle, tmp_path: Path) -> None:
     place.inverter.refusals[291] = ExcCodes.DEVICE_BUSY
     async with working(place, tmp_path) as found:
