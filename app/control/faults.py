@@ -8,7 +8,7 @@ from dataclasses import replace
 from app.control.delivery import Delivery, shows_limits
 from app.control.failsafe import may_feed_w
 from app.control.observer import Observer
-from app.control.rules import feeds
+from app.control.othersfaults import battery_faults, rule_faults, slow_feed
 from app.control.safety import NEEDS_PHASES, Freshness, Trust
 from app.control.standby import FEEDS_W
 from app.model import Decision, Fault, Gate, InverterState, Mode, PriceState, Snapshot
@@ -48,8 +48,8 @@ class FaultBook:
             *(f for s in snapshot.inverters for f in _inverter(s, snapshot, delivery, observer)),
             *(f for s in snapshot.inverters if s.regulated for f in _command_path(s, snapshot, decision)),
             *(f for s in snapshot.inverters if s.regulated for f in _unproven(s, decision)),
-            *_rules(snapshot, decision),
-            *_battery(decision),
+            *rule_faults(snapshot, decision),
+            *battery_faults(decision),
             *_minimum(snapshot, decision),
             *_price(snapshot.price, decision.gate, self._on_unknown),
         ]
@@ -174,40 +174,6 @@ def _command_path(state: InverterState, snapshot: Snapshot, decision: Decision) 
         )
 
 
-def _rules(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
-    """Slow inverters that do not take their rules, or do not keep to them."""
-    rulings = {ruling.serial: ruling for ruling in decision.rulings}
-    for state in snapshot.inverters:
-        ruling, slow = rulings.get(state.serial), state.rule
-        if ruling is None or slow is None:
-            continue
-        if slow.refused is not None and ruling.wanted != slow.accepted:
-            yield Fault(
-                f"rule_refused:{state.serial}",
-                f"{state.name} does not take its rule ({ruling.wanted}): {slow.refused}.",
-                "It is tried again. Run: zero-export doctor inverter",
-            )
-        elif state.reachable is False and ruling.wanted != slow.accepted:
-            yield Fault(
-                f"rule_waits:{state.serial}",
-                f"{state.name} cannot be reached to give it its rule ({ruling.wanted}); it keeps to the one it has "
-                f"({slow.accepted or slow.shown or 'not known'}).",
-                "Check its gateway's power and network, then run: zero-export doctor inverter",
-            )
-        if ruling.reverted_s is not None:
-            yield Fault(
-                f"rule_changed:{state.serial}",
-                f"Somebody else has changed the rule of {state.name}, to {slow.shown or 'none of those known here'}.",
-                "It is given again. Its maker's cloud may do that: see docs/enphase.md.",
-            )
-        if ruling.obeyed is False:
-            yield Fault(
-                f"rule_broken:{state.serial}",
-                f"{state.name} has taken its rule ({slow.accepted}) and its power does not follow.",
-                "The rule is given again. If this stays, choose another control for it, or ask its installer.",
-            )
-
-
 def _still_feeds(state: InverterState, now_s: float) -> bool:
     """Whether it reports power long after it was switched off."""
     if state.power_on is not False or state.powered_at_s is None or state.power_at_s is None:
@@ -238,9 +204,7 @@ def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
             "Lower min_watt if your inverters stay stable there, or set control.switch_off: true.",
         )
     elif (
-        (at_minimum or not enabled)
-        and not _slow_feeds(snapshot)
-        and decision.grid_w < decision.target_w - UNEXPLAINED_W
+        (at_minimum or not enabled) and not slow_feed(snapshot) and decision.grid_w < decision.target_w - UNEXPLAINED_W
     ):
         why = "every inverter is at its minimum" if enabled else "no inverter can be commanded"
         yield Fault(
@@ -250,20 +214,6 @@ def _minimum(snapshot: Snapshot, decision: Decision) -> Iterator[Fault]:
             else f"The grid power stays below the target although {why}: something else feeds in.",
             "Look for an inverter that is disabled here or cannot be reached, a battery, or a meter of the wrong sign.",
         )
-
-
-def _battery(decision: Decision) -> Iterator[Fault]:
-    if decision.room is not None and decision.room.swings:
-        yield Fault(
-            "two_regulators",
-            "The battery's regulator and this one swing against each other; this one has slowed itself down.",
-            "If it comes back, let the battery report more often, or leave it less room (battery.auto_charge_max_w).",
-        )
-
-
-def _slow_feeds(snapshot: Snapshot) -> bool:
-    """Whether slow inverters, which take their time, explain an export."""
-    return any(state.enabled and state.rule is not None and feeds(state) for state in snapshot.inverters)
 
 
 def _price(price: PriceState | None, gate: Gate | None, on_unknown: str) -> Iterator[Fault]:
