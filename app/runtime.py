@@ -94,7 +94,6 @@ class System:
         self._fleet = Fleet(drivers, [item.id for item in config.inverters], config.site, heartbeat)
         self._actuator = Actuator(self._fleet)
         self._battery = BatterySlot(config.battery, access) if config.battery is not None else None
-        self._with_mqtt = config.names_broker or self._brokers.own_used
         self._pricing = Pricing(config, session, self._broker)
         self._ensemble = build_ensemble(config, access)
         self._ledger_file = Kept(config.data_dir / "ledger.json", KeptLedger, KeptLedger(), "ledger")
@@ -174,7 +173,7 @@ class System:
             "telemetry": self._telemetry.run,
             "learned": partial(self._learned.run, lambda: self._controller.learned),
         }
-        if self._with_mqtt:
+        if self._config.names_broker or self._brokers.own_used:
             edges |= {"mqtt": self._broker.run, "mqtt surface": self._mqtt.run, "discovery": self._discovery.run}
         edges |= self._pricing.edges()
         if self._battery is not None:
