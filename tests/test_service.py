@@ -23,7 +23,7 @@ from tests.notified import Listener, listener
 __all__ = ["listener"]
 ANALYZE = shutil.which("systemd-analyze") or "/usr/bin/systemd-analyze"
 PLAIN = Installation(
-    python=PurePath(sys.executable),
+    python=PurePath("/usr/bin/python3"),
     config=PurePath("/etc/zero-export/config.yaml"),
     writable=(PurePath("/var/lib/zero-export"),),
     account="daemon",

@@ -50,9 +50,10 @@ class MeterSlot:
         return MeterState(self._reading, fault, self.interval_s, self._good_in_a_row, self.due_s, there)
 
     async def run(self) -> None:
-        """Run all meters for ever."""
+        """Run all meters for ever, also where there is none."""
+        if not self._meters:
+            await asyncio.Event().wait()
         async with asyncio.TaskGroup() as group:
-            group.create_task(asyncio.Event().wait())  # where there is none, for ever as well
             for index, meter in enumerate(self._meters):
                 group.create_task(self._run(index, meter), name=meter.name)
 

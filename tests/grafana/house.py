@@ -24,7 +24,7 @@ from app.telemetry.points import Point
 from app.telemetry.projector import Projector
 from app.telemetry.rollup import Rollup
 from tests.enphase.fake_envoy import make_envoy
-from tests.telemetry.ticks import BATTERY, EAST, LEDGER, WEST, make_account, make_inverter, make_tick
+from tests.telemetry.ticks import BATTERY, EAST, LEDGER, RULED, WEST, make_account, make_inverter, make_tick
 
 SECONDS = 600
 CLOSED_AT_S = 400
@@ -55,7 +55,7 @@ def _tick(second: int, start_s: float, outlook: Outlook) -> Tick:
     west = {"power_w": 300.0, "dc_power_w": 310.0, "yield_day_wh": 1000.0, "yield_total_kwh": 100.0, "acked_w": 200.0}
     grid_w = -80.0 if second in EXCEEDED_S else 20.0
     inverters = (
-        make_inverter(EAST, "Roof east", 1 + second // 5, utc_s=start_s + second // 5 * 5),
+        make_inverter(EAST, "Roof east", 1 + second // 5, utc_s=start_s + second // 5 * 5, rule=RULED),
         make_inverter(WEST, "Roof west", 1 + (second + 2) // 5, utc_s=start_s + (second + 2) // 5 * 5 - 2, **west),
     )
     lengths_s = (20.0,) if second >= EXCEEDED_S.stop else ()
