@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from app.access import Access
 from app.alphaess import data
@@ -19,6 +19,8 @@ from app.kept import Kept
 from app.model import DeviceDataError, DeviceError
 from app.outbound import ask
 from app.redact import Redactor, secrets_of
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +88,17 @@ class System:
                 await asyncio.sleep(self._due_s - self._clock())
                 self._told = await self._next(self._told.number + 1)
             return self._told
+
+    async def follow(self, read: Callable[[Told], T], emit: Callable[[T | DeviceError], None]) -> None:
+        """Emit what ``read`` makes of each answer, or the `DeviceError` that it raises, for ever."""
+        seen = 0
+        while True:
+            told = await self.newer(seen)
+            seen = told.number
+            try:
+                emit(read(told))
+            except DeviceError as error:
+                emit(error)
 
     async def _next(self, number: int) -> Told:
         started_s, power, error = self._clock(), None, None

@@ -11,7 +11,7 @@ from app.alphaess.cloud import System, Told
 from app.alphaess.config import AlphaEssLogin
 from app.alphaess.data import Signs
 from app.batteries.base import BatterySection, Emit, percent, watts
-from app.model import BatteryState, DeviceDataError, DeviceError
+from app.model import BatteryState, DeviceDataError
 
 SIGNS = {"auto": None, "discharge_positive": 1, "charge_positive": -1}
 
@@ -47,17 +47,11 @@ class AlphaEssBattery:
 
     async def run(self, emit: Emit) -> None:
         """Emit each answer."""
-        seen = 0
-        while True:
-            told = await self._system.newer(seen)
-            seen, self.name = told.number, self._system.name  # which one it is, may just have been found out
-            try:
-                emit(self._state(told))
-            except DeviceError as error:
-                emit(error)
+        await self._system.follow(self._state, emit)
 
     def _state(self, told: Told) -> BatteryState:
         """What an answer says. Raises `DeviceError`."""
+        self.name = self._system.name  # which one it is, may just have been found out
         if told.power is None:
             raise told.error or DeviceDataError(f"{self.name}: no answer")
         fixed, power = SIGNS[self._config.sign], told.power

@@ -6,7 +6,6 @@ MQTT: ``system/0/Dc/Battery/Soc`` and ``Power``, positive while it charges; null
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -20,7 +19,7 @@ from app.broker import Broker, Message
 from app.documents import optional
 from app.fields import BrokerConfig, Host
 from app.meters.base import poll
-from app.meters.victron_gx import Gx, PortalId
+from app.meters.victron_gx import Gx, PortalId, value_of
 from app.modbus import ModbusClient
 from app.model import BatteryState, DeviceDataError, DeviceError, DeviceUnavailable
 
@@ -128,17 +127,10 @@ def parser(key: str) -> Callable[[bytes], float | None]:
     """What reads the messages of one value: None where they say that there is none."""
 
     def parse(payload: bytes) -> float | None:
-        if not payload:
+        value = value_of(payload)
+        if value is None:
             return None
-        try:
-            document = json.loads(payload)
-        except (ValueError, RecursionError):
-            document = None
-        if not isinstance(document, dict) or "value" not in document:
-            raise DeviceDataError(f"comes as {payload[:40]!r}, which is none of its messages")
-        if document["value"] is None:
-            return None
-        return percent(document["value"], "the charge") if key == "soc" else watts(document["value"], "the power")
+        return percent(value, "the charge") if key == "soc" else watts(value, "the power")
 
     return parse
 

@@ -11,7 +11,7 @@ from app.alphaess.cloud import System, Told
 from app.alphaess.config import AlphaEssLogin
 from app.alphaess.data import Signs
 from app.meters.base import About, Emit, Meter, MeterSection, watts
-from app.model import DeviceDataError, DeviceError, Phase, Reading
+from app.model import DeviceDataError, Phase, Reading
 
 SIGNS = {"auto": None, "import_positive": 1, "export_positive": -1}
 
@@ -50,17 +50,11 @@ class AlphaEssMeter:
 
     async def run(self, emit: Emit) -> None:
         """Emit each answer."""
-        seen = 0
-        while True:
-            told = await self._system.newer(seen)
-            seen, self.name = told.number, self._system.name  # which one it is, may just have been found out
-            try:
-                emit(self._reading(told))
-            except DeviceError as error:
-                emit(error)
+        await self._system.follow(self._reading, emit)
 
     def _reading(self, told: Told) -> Reading:
         """What an answer says. Raises `DeviceError`."""
+        self.name = self._system.name  # which one it is, may just have been found out
         if told.power is None:
             raise told.error or DeviceDataError(f"{self.name}: no answer")
         fixed = SIGNS[self._config.sign]

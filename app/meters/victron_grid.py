@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 from app.documents import optional
 from app.meters.base import watts
+from app.meters.victron_gx import value_of
 from app.model import DeviceDataError, DeviceError, DeviceUnavailable, Phase, Reading
 
 LONGEST_S = 25.0  # a phase that has not come for so long is not believed: it is asked for sooner than that
@@ -111,15 +111,8 @@ class Grid:
 
 def parse(payload: bytes, phase: str) -> float | None:
     """The watts in a message; None: it says that there are none. Raises `DeviceDataError`."""
-    if not payload:
-        return None
-    try:
-        document = json.loads(payload)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict) or "value" not in document:
-        raise DeviceDataError(f"{phase} comes as {payload[:40]!r}, which is none of its messages")
-    return None if document["value"] is None else watts(document["value"], f"the power of {phase}")
+    value = value_of(payload, f"{phase} ")
+    return None if value is None else watts(value, f"the power of {phase}")
 
 
 def registers(raw: list[int], count: int) -> tuple[float, ...]:

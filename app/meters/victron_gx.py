@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import StringConstraints
 
@@ -102,3 +102,16 @@ class Gx:
         self._kept_s = None
         if self._given is None:
             self._portals.clear()
+
+
+def value_of(payload: bytes, what: str = "") -> Any:
+    """The value in a message; None: it says that there is none. Raises `DeviceDataError`, beginning with ``what``."""
+    if not payload:
+        return None
+    try:
+        document = json.loads(payload)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or "value" not in document:
+        raise DeviceDataError(f"{what}comes as {payload[:40]!r}, which is none of its messages")
+    return document["value"]
