@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
+import os
 import random
 import shutil
 import socket
@@ -22,17 +24,21 @@ VICTORIA = shutil.which("victoria-metrics")
 CHROMIUM = "/usr/bin/chromium"
 ARGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 ARGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-_RANDOM = random.SystemRandom()  # whatever seeds the other one: the tests of another worker ask as well
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_SHARE = 12_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))  # of the ports below those of connections
+_FIRST = 20_000 + _WORKER * _SHARE
+_ports = itertools.count(random.SystemRandom().randrange(_SHARE))  # whatever seeds the other one
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 
 def free_port() -> int:
-    """A TCP port of this machine that nobody listens on, below those that connections are given meanwhile (32768)."""
-    while True:
-        port = _RANDOM.randint(20_000, 32_000)
+    """A TCP port that nobody listens on, nor will: each worker has its own, below those that connections are given."""
+    for turn in _ports:
+        port = _FIRST + turn % _SHARE
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+    raise AssertionError
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -79,7 +85,7 @@ class Mosquitto:
         self.process = await asyncio.create_subprocess_exec(
             MOSQUITTO, "-c", str(config), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
         )
-        for _ in range(250):
+        for _ in range(1500):
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", self.port)
                 writer.close()

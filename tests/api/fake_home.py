@@ -190,4 +190,4 @@ async def fake_home(host: str, port: int, **login: str) -> AsyncIterator[FakeHom
             await client.subscribe("homeassistant/device/+/config")
             await home.announce()
             yield home
-    assert home.failed is None
+    assert home.failed is None, repr(home.failed)

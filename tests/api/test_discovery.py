@@ -201,8 +201,9 @@ async def test_what_is_not_wanted_any_more_is_removed(
     mosquitto: Mosquitto, tmp_path: Path, discovery_prefix: str | None
 ) -> None:
     """The section is taken out, or its prefix changed; what belongs to others stays."""
-    async with controller_at(mosquitto, tmp_path) as one, fake_home(mosquitto.host, mosquitto.port) as home:
-        await one.until(lambda: {CONFIG, GARAGE} <= home.messages.keys())
+    async with controller_at(mosquitto, tmp_path) as one:
+        async with fake_home(mosquitto.host, mosquitto.port) as home:
+            await one.until(lambda: {CONFIG, GARAGE} <= home.messages.keys())
         await one.broker.publish("homeassistant/device/other/config", "{}", qos=1, retain=True)
     async with controller_at(mosquitto, tmp_path, discovery_prefix) as one:
         async with listening(mosquitto, "homeassistant/#") as heard:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from tests.conftest import free_port
 from tests.enphase.fake import SERIAL, token
 
 
@@ -29,7 +30,7 @@ class FakeCloud:
     made_ago_s: float = 0.0
     serials: tuple[str, ...] = (SERIAL,)
     answer: str = ""
-    port: int = 0
+    port: int = field(default_factory=free_port)
     logins: int = 0
     made: list[str] = field(default_factory=list)
     _sessions: set[str] = field(default_factory=set)
@@ -60,7 +61,6 @@ class FakeCloud:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", self.port).start()
-        self.port = runner.addresses[0][1]
         try:
             yield self
         finally:

@@ -26,6 +26,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.conftest import free_port
 from tests.meters.fakes.digest import DigestDoor
 
 FOLDER = Path(__file__).parent / "fixtures"
@@ -95,7 +96,7 @@ class FakeGateway:
     stream: str = "live"
     stream_s: float = 0.1
     certificate: str = "one"
-    port: int = 0
+    port: int = field(default_factory=free_port)
     valid: str = ""
     revoked: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
@@ -181,7 +182,6 @@ class FakeGateway:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(FOLDER / f"{self.certificate}.pem")
         await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=tls).start()
-        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         if self._runner is not None:

@@ -170,8 +170,9 @@ async def test_what_a_device_repeats_of_our_login_is_not_told(tmp_path: Path) ->
     async with fake.serve(), followed("esphome", fake.host, tmp_path) as heard:
         await until(lambda: fake.followed)
         state = json.dumps({"id": "sensor-p", "value": None, "state": SECRET})
-        while not heard.errors:
-            await fake.send("state", state)
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(30.0):
+            while not heard.errors:
+                await fake.send("state", state)
+                await asyncio.sleep(0.05)
         await heard.says("***")
         assert SECRET not in "".join(map(str, heard.errors))

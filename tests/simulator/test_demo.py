@@ -14,8 +14,8 @@ import pytest
 from app.demo import demo, summary
 from app.simulator.__main__ import options
 from app.simulator.house import Energy
+from tests.conftest import Mosquitto, free_port
 
-from .conftest import Mosquitto, free_port
 from .test_opendtu import HM1500, listening
 
 DEMO = (
@@ -90,7 +90,7 @@ def test_the_summary_names_both_numbers() -> None:
 
 
 async def test_the_devices_alone_wait_for_the_broker_and_end_cleanly(mosquitto: Mosquitto) -> None:
-    await mosquitto.kill()
+    await mosquitto.stop()
     port = free_port()
     arguments = ("--mqtt", f"127.0.0.1:{mosquitto.port}", "--http", f"127.0.0.1:{port}", "--inverters", "3")
     process = await asyncio.create_subprocess_exec(

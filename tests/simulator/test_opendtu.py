@@ -12,8 +12,7 @@ import pytest
 
 from app.simulator.devices import FakeOpenDtu
 from app.simulator.house import House
-
-from .conftest import Mosquitto
+from tests.conftest import Mosquitto
 
 HM1500 = "116180400001"
 HM800 = "114180400002"
@@ -192,7 +191,7 @@ async def test_a_hung_box_stays_online_and_says_nothing(broker_port: int, quick_
 
 async def test_it_comes_back_to_a_restarted_broker(mosquitto: Mosquitto, quick_house: House) -> None:
     async with FakeOpenDtu(quick_house, "127.0.0.1", mosquitto.port) as dtu:
-        await mosquitto.kill()
+        await mosquitto.stop()
         async with asyncio.timeout(30):
             while dtu.connected.is_set():
                 await asyncio.sleep(0.02)
