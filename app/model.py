@@ -606,12 +606,14 @@ class Room:
     """What the law regulates to beside a battery.
 
     ``room_w``: what the inverters may give beyond what house and battery take now, so that the battery takes what it
-    can, and gives nothing instead of them; None: not known. Limits are raised by no more than ``raise_w_per_s``.
+    can, and gives nothing instead of them; None: not known. ``battery_w``: how much of it all is the battery's, so that
+    its ups and downs are not taken for appliances. Limits are raised by no more than ``raise_w_per_s``.
     ``lost``: there are no fresh data. ``swings``: two regulators work against each other.
     """
 
     target_w: float
     room_w: float | None
+    battery_w: float = 0.0
     raise_w_per_s: float | None = None
     lost: bool = False
     swings: bool = False

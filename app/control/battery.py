@@ -63,6 +63,7 @@ class BatteryRoom:
             self._at_s, self._house_w, self._export_s = -math.inf, None, None
             return Room(target_w, None, lost=True)
         known_w = self._known_w(battery)
+        self._most.at(battery.soc_pct)
         if new:
             self._look(reading, limit_w, target_w)
         if battery.at_s > self._at_s:
@@ -78,10 +79,12 @@ class BatteryRoom:
                 self._most.found(max(self._power_w, load.watts - house_w), now_s)
         takes_w = self._takes_w(now_s, battery.soc_pct, known_w, leap=not prompt)
         room_w = house_w + takes_w - load.watts
+        room_w = min(0.0, room_w) if self._stubborn else room_w
         rate = self._fight.share * (RAISE_W_PER_S if prompt else UNSEEN_W_PER_S)
         return Room(
             self._base_w(now_s, battery, target_w),
-            min(0.0, room_w) if self._stubborn else room_w,
+            room_w,
+            load.watts + room_w - house_w,
             max(SLOWEST_W_PER_S, rate),
             swings=self._fight.slowed,
         )
@@ -175,6 +178,7 @@ class BatteryRoom:
         """The target and the import that is wanted beside it; none that the battery would make up for."""
         if self._steady and self._power_w < -IDLE_W:
             self._hid_s = now_s
+            self._most.emptied()
         if now_s - self._hid_s < HIDES_S:
             return min(0.0, target_w)
         full = battery.soc_pct is not None and battery.soc_pct >= self._rules.full_soc_pct
@@ -186,7 +190,19 @@ class _Most:
 
     def __init__(self) -> None:
         self.watts: float | None = None
+        self._left_pct: float | None = None
         self._probe_w, self._pause_s, self._found_s = PROBE_W, PROBE_S, -math.inf
+
+    def at(self, soc_pct: float | None) -> None:
+        """It is so full: what it takes shrinks and grows with what is left."""
+        left_pct = None if soc_pct is None else max(0.1, 100.0 - soc_pct)
+        if self.watts is not None and self._left_pct is not None and left_pct is not None:
+            self.watts *= left_pct / self._left_pct
+        self._left_pct = left_pct
+
+    def emptied(self) -> None:
+        """It has given something: it is worth trying whether it takes that again."""
+        self._pause_s, self._found_s = PROBE_S, -math.inf
 
     def found(self, takes_w: float, now_s: float) -> None:
         """It takes no more than that."""

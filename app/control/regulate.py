@@ -80,10 +80,12 @@ class Regulator:
     ) -> Regulation:
         """Work in one reading. ``wait``: take it in, and command nothing yet. ``room``: of a battery."""
         self._room = room
-        room_w = 0.0 if room is None or room.room_w is None else room.room_w
-        room_w = room_w if self._phase is None else room_w / 3.0
+        share = 1.0 if self._phase is None else 1.0 / 3.0
+        room_w = 0.0 if room is None or room.room_w is None else share * room.room_w
+        battery_w = 0.0 if room is None else share * room.battery_w
         error_w = reading.power_w - target_w + room_w
-        terms = self._correct(error_w, reading.at_s, units)
+        regulates = abs(room_w) >= 2.0 * self._settings.deadband_w  # a battery that could take or give more does
+        terms = self._correct(error_w, reading.at_s, units, allowed=not regulates)
         self._delay_s = max((self._observer[u.serial].dead_time.likely_s for u in units), default=1.0)
         new = not self._ceilings or reading.at_s > self._ceilings[-1].at_s
         if new:
@@ -92,8 +94,8 @@ class Regulator:
                 rise_w_per_s=sum(RAMP_UP_PER_S * unit.max_w for unit in units),
                 export_weight=self._settings.export_weight,
             )
-            load_w = (self._observer.load_w(self._phase) or 0.0) + room_w
-            self._plan_w = self._appliances.plan_w(load_w, reading.at_s, reaction)
+            house_w = (self._observer.load_w(self._phase) or 0.0) + room_w - battery_w
+            self._plan_w = self._appliances.plan_w(house_w, reading.at_s, reaction) + battery_w
         ceiling = Ceiling(reading.at_s, self._plan_w - target_w + terms.trim_w)
         if new:
             self._ceilings.append(ceiling)
@@ -102,14 +104,14 @@ class Regulator:
             self._commanded_s = now_s
         return Regulation(commands, ceiling, terms)
 
-    def _correct(self, error_w: float, reading_s: float, units: Sequence[Unit]) -> Terms:
+    def _correct(self, error_w: float, reading_s: float, units: Sequence[Unit], *, allowed: bool) -> Terms:
         """Step the trim, only while power follows the limits, and not for errors that nobody acts on."""
         dt_s = min(5.0, max(0.0, reading_s - self._ceilings[-1].at_s)) if self._ceilings else 0.0
         free = any(unit.bound and unit.min_w < unit.ceiling_w < unit.max_w for unit in units)
         settled = all(self._observer[unit.serial].settled for unit in units)
         worth_it = self._settings.deadband_w <= abs(error_w) < 100.0
         limit_w = 20.0 + 0.05 * sum(unit.ceiling_w for unit in units)
-        return self._trim.step(error_w, dt_s, limit_w=limit_w, follow=free and settled and worth_it)
+        return self._trim.step(error_w, dt_s, limit_w=limit_w, follow=allowed and free and settled and worth_it)
 
     def _commands(
         self, now_s: float, ceiling: Ceiling, target_w: float, units: list[Unit], resend: Limits
