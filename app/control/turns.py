@@ -13,6 +13,8 @@ class Turns:
 
     def __init__(self) -> None:
         self._extreme: float | None = None
+        self._turned: float | None = None
+        self.swing_w = 0.0  # from the turning point before the last one to the last one
         self._up = 0
         self._times: deque[float] = deque(maxlen=16)
 
@@ -25,7 +27,8 @@ class Turns:
                 self._up = 1 if value > self._extreme else -1
                 self._extreme = value
         elif self._up and abs(value - self._extreme) >= SWING_W:
-            self._up, self._extreme = -self._up, value
+            self.swing_w = 0.0 if self._turned is None else abs(self._extreme - self._turned)
+            self._up, self._turned, self._extreme = -self._up, self._extreme, value
             self._times.append(now_s)
             return True
         return False

@@ -23,6 +23,10 @@ LEGEND = """\
             three times as much; differences below 1 % or 0.1 Wh/h count as none
   starved   Wh per hour that a battery did not get, of those that the house left and it would have taken
   swings/h  how often the battery turned round by 150 W or more beyond what the house did
+  growing   the most of those swings in a row that grew by a tenth each, while the house did nothing
+  all-knowing
+            beside a battery: no product, but a law that is told what the house takes and what the battery would take,
+            and sends its limits over the same radio
 The first table of each dead time has means over its scenarios without a battery: of energies, over those in which
 export is never wanted (those without a *). A scenario's second row is the peer that wastes least there, both energies
 together."""

@@ -42,7 +42,7 @@ def _section(board: Board, dead_time_s: float, *, every: bool) -> Iterator[str]:
         yield ""
     cases = [case for case in plan.cases if case.beside_battery]
     if cases:
-        yield f"{'beside battery':{CASE_WIDTH + LAW_WIDTH}}{'starved':>10}{'of':>10}{'share':>10}{'swings/h':>10}"
+        yield f"{'beside battery':{CASE_WIDTH + LAW_WIDTH}}{'starved':>10}{'of':>10}{'share':>10}{'swings/h':>10}{'growing':>10}"
         for case in cases:
             yield from _battery(board, dead_time_s, case, every=every)
         yield ""
@@ -50,12 +50,12 @@ def _section(board: Board, dead_time_s: float, *, every: bool) -> Iterator[str]:
 
 def _battery(board: Board, dead_time_s: float, case: Case, *, every: bool) -> Iterator[str]:
     yield case.name
-    laws = (REFERENCE, *board.plan.laws) if every else (REFERENCE, *_shown(board, dead_time_s, case))
-    for law in laws:
+    laws = board.plan.laws if every else _shown(board, dead_time_s, case)
+    for law in (*case.bounds, *laws):
         one = standing(board, law, dead_time_s, [case]).mean
         starved_wh_h, of_wh_h = one.starved_wh_h or 0.0, one.chargeable_wh_h or 0.0
         share = f"{starved_wh_h / of_wh_h:.1%}" if of_wh_h else NOTHING
-        cells = (f"{starved_wh_h:.1f}", f"{of_wh_h:.1f}", share, f"{one.swings_h or 0.0:.0f}")
+        cells = (f"{starved_wh_h:.1f}", f"{of_wh_h:.1f}", share, f"{one.swings_h or 0.0:.0f}", f"{one.growing or 0}")
         yield f"{'':{CASE_WIDTH}}{law:{LAW_WIDTH}}" + "".join(f"{cell:>10}" for cell in cells)
 
 
@@ -71,7 +71,7 @@ def _case(board: Board, dead_time_s: float, case: Case, lost: int | None, *, eve
     if len(name) >= CASE_WIDTH:
         yield name
         name = ""
-    for law in (REFERENCE, *laws) if every else laws:
+    for law in (*case.bounds, *laws) if every or case.beside_battery else laws:
         won = (
             f"{len(board.plan.seeds) - lost}/{len(board.plan.seeds)}"
             if law == OURS and lost is not None and not case.beside_battery

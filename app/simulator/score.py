@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from app.control.turns import Turns
 from app.simulator.battery import Battery
@@ -15,6 +16,7 @@ from app.simulator.trial import Record
 
 EXCURSION_W, EXCURSION_S = 50.0, 5.0
 SETTLED_W, SETTLED_S = 25.0, 10.0
+GROWS = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class Score:
     An excursion is more than 50 W of export for more than 5 s. ``settling_s`` and ``overshoot_w`` are means over
     the load steps of the scenario (None where it has none); ``unsettled`` counts the steps that never came to rest.
     Beside a battery, ``chargeable_wh_h`` is what it could have taken of the sun that the house left, ``starved_wh_h``
-    what it did not get of that, ``swings_h`` how often it turned round by itself, and not because the house did.
+    what it did not get of that, ``swings_h`` how often it turned round by itself, and not because the house did;
+    ``growing`` counts the swings that followed each other, each a tenth larger, while the house did nothing.
     """
 
     export_wh_h: float
@@ -41,6 +44,7 @@ class Score:
     chargeable_wh_h: float | None = None
     starved_wh_h: float | None = None
     swings_h: float | None = None
+    growing: int | None = None
 
 
 def score(record: Record, target_w: float, least_w: float, steps_s: Sequence[float] = ()) -> Score:
@@ -75,20 +79,25 @@ def score(record: Record, target_w: float, least_w: float, steps_s: Sequence[flo
     )
 
 
-def _charging(record: Record, to_wh_h: float, hours: float) -> dict[str, float]:
-    chargeable_ws = starved_ws = 0.0
+def _charging(record: Record, to_wh_h: float, hours: float) -> dict[str, Any]:
+    chargeable_ws = starved_ws = last_w = 0.0
     battery, house = Turns(), Turns()
-    turns = 0
+    turns = growing = most = 0
     rows = zip(record.load_w, record.feedable_w, record.battery_w, record.takes_w, strict=True)
     for step, (load_w, feedable_w, battery_w, takes_w) in enumerate(rows):
         could_w = min(takes_w, max(0.0, feedable_w - load_w))
         chargeable_ws += could_w
         starved_ws += max(0.0, could_w - max(0.0, battery_w))
-        turns += battery.add(battery_w, step * record.step_s) - house.add(load_w, step * record.step_s)
+        if house.add(load_w, step * record.step_s):
+            turns, growing, last_w = turns - 1, 0, float("inf")
+        if battery.add(battery_w, step * record.step_s):
+            growing = growing + 1 if battery.swing_w > GROWS * last_w > 0.0 else 0
+            turns, last_w, most = turns + 1, battery.swing_w, max(most, growing)
     return {
         "chargeable_wh_h": chargeable_ws * to_wh_h,
         "starved_wh_h": starved_ws * to_wh_h,
         "swings_h": max(0, turns) / hours,
+        "growing": most,
     }
 
 

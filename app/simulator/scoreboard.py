@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from app.simulator.house import HouseConfig
 from app.simulator.laws import Law
+from app.simulator.laws.all_knowing import all_knowing
 from app.simulator.laws.catalogue import LAWS, OURS, released_while_open
 from app.simulator.models import MODELS
 from app.simulator.parameters import LoadConfig, SunConfig
@@ -23,6 +24,7 @@ from app.simulator.traces import Trace, read_trace
 from app.simulator.trial import Record, run
 
 REFERENCE = "reference"
+ALL_KNOWING = "all-knowing"
 TARGET_W = 15.0  # the product's default
 TRACE_S = 86_400.0  # how much of a longer trace is played
 SHORT_S = 600.0
@@ -54,6 +56,11 @@ class Case:
     def beside_battery(self) -> bool:
         """A battery regulates as well."""
         return self.name in SCENARIOS and SCENARIOS[self.name].battery
+
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """What the laws are held against: beside a battery also a law that knows everything."""
+        return (REFERENCE, ALL_KNOWING) if self.beside_battery else (REFERENCE,)
 
     def scenario(self) -> Scenario:
         """What is played."""
@@ -181,6 +188,9 @@ def play(job: tuple[Case, Trial, bool]) -> list[tuple[Trial, Score]]:
     if with_reference:
         best = reference(_settled(found, least_w), house, TARGET_W, least_w)
         scores.append((replace(trial, law=REFERENCE), score(best, TARGET_W, least_w, scenario.steps_s)))
+        if case.beside_battery:
+            best = run(scenario, all_knowing, trial.seed, trial.dead_time_s)
+            scores.append((replace(trial, law=ALL_KNOWING), score(best, TARGET_W, least_w, scenario.steps_s)))
     return scores
 
 

@@ -88,7 +88,7 @@ class Summary:
 
 
 def mean(scores: Sequence[Score]) -> Score:
-    """Means; but the longest excursion of all, and the sum of the unsettled steps."""
+    """Means; but the longest excursion and the most growing swings of all, and the sum of the unsettled steps."""
     return Score(
         export_wh_h=_mean(one.export_wh_h for one in scores) or 0.0,
         missed_wh_h=_mean(one.missed_wh_h for one in scores) or 0.0,
@@ -103,6 +103,7 @@ def mean(scores: Sequence[Score]) -> Score:
         chargeable_wh_h=_mean(one.chargeable_wh_h for one in scores),
         starved_wh_h=_mean(one.starved_wh_h for one in scores),
         swings_h=_mean(one.swings_h for one in scores),
+        growing=max((one.growing for one in scores if one.growing is not None), default=None),
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from app.simulator.house import House
-from app.simulator.laws import Law, Published, Seen, Stored
+from app.simulator.laws import Published, Seen, Stored
 from app.simulator.link import Link
 from app.simulator.scenarios import Scenario
 
@@ -109,7 +109,9 @@ class Record:
         return array("d", (load_w + one_w for load_w, one_w in zip(self.load_w, self.battery_w, strict=True)))
 
 
-def run(scenario: Scenario, law: Law, seed: int, dead_time_s: float) -> Record:
+def run(
+    scenario: Scenario, law: Callable[[Plant], Iterator[float | None]], seed: int, dead_time_s: float
+) -> Record:
     """Let the law live through the scenario."""
     house = House(scenario.house(seed, dead_time_s))
     plant = Plant(house)

@@ -82,7 +82,7 @@ async def test_holds_the_target_survives_a_restart_of_the_dtu_and_falls_back_whe
     assert await place.retained("inverter/ctrl/limit/0") is None, "nothing of ours is kept"
     _, metrics = await place.app.ask("GET", "/metrics")
     told = [line for line in metrics.splitlines() if "mqtt_dropped_messages_total" in line and "inverters" in line]
-    assert float(told[0].split()[-1]) == 2, "AhoyDTU has replaced the rest of the garbage by now"
+    assert 2 <= float(told[0].split()[-1]) <= 8, "AhoyDTU replaces the rest of the garbage, sooner or later"
 
     place.house.dtu.reboot()
     for inverter in place.house.inverters:
