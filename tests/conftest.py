@@ -11,6 +11,7 @@ import random
 import shutil
 import socket
 import time
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -42,8 +43,8 @@ def free_port() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those with real processes first: they take longest, and mostly wait."""
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+    """Those with real processes first, since they take longest; mixed, since some compute and most wait."""
+    items.sort(key=lambda item: 2**32 if item.get_closest_marker("e2e") is None else zlib.crc32(item.nodeid.encode()))
 
 
 @pytest.fixture(autouse=True)
@@ -176,9 +177,9 @@ async def victoria(tmp_path: Path) -> AsyncIterator[Victoria]:
         await server.stop()
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """A real Chromium, headless."""
+@pytest.fixture(scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """A real Chromium, headless; starting it takes longer than most tests of a page."""
     if not Path(CHROMIUM).exists():
         pytest.skip("needs a real browser: apt install chromium")
     async with async_playwright() as playwright:
@@ -186,6 +187,14 @@ async def browser() -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
         yield browser
         await browser.close()
+
+
+@pytest.fixture
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    """The browser, without a page; what a test opens is closed after it, with its cookies and its storage."""
+    yield chromium
+    for context in chromium.contexts:
+        await context.close()
 
 
 @contextmanager

@@ -140,7 +140,8 @@ async def visit(browser: Browser, archive: FakeArchive) -> AsyncIterator[Visit]:
 
     async def open_page(url: str, *, width: int = 390, excuse: str = "", script: str = "", **options: Any) -> Page:
         excused.extend([excuse] if excuse else [])
-        chosen: dict[str, Any] = {"locale": "en-AU", "timezone_id": "UTC", "has_touch": width < 500} | options
+        chosen: dict[str, Any] = {"locale": "en-AU", "timezone_id": "UTC", "has_touch": width < 500}
+        chosen |= {"reduced_motion": "reduce"} | options  # what moves is drawn by the processor here
         page = await browser.new_page(viewport={"width": width, "height": 844}, **chosen)
         page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: complaints.append(str(error)))
