@@ -1,7 +1,7 @@
 # Works on a fresh Debian or Raspberry Pi OS with python3 and make: tools and libraries go into .venv, by hash.
 # JOBS: tests side by side; those with real processes mostly wait, so more than there are cores.
 PYTHON ?= python3
-JOBS ?= 4
+JOBS ?= 6
 VENV := .venv
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
@@ -35,7 +35,7 @@ simulate: $(DEV) ## the control law beside those of others, in simulated houses 
 	@$(VENV)/bin/python -m app simulate $(ARGS)
 
 test: $(DEV) $(if $(shell command -v npm 2>/dev/null),$(NODE)) ## every test that this machine can run; skipped ones say what is missing (ARGS="tests/control -x")
-	$(VENV)/bin/python -m pytest -n $(JOBS) --dist load --maxschedchunk 4 $(ARGS)
+	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: $(DEV) ## style, format, types, dashboards
 	$(VENV)/bin/ruff check .
