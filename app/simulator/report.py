@@ -42,7 +42,8 @@ def _section(board: Board, dead_time_s: float, *, every: bool) -> Iterator[str]:
         yield ""
     cases = [case for case in plan.cases if case.beside_battery]
     if cases:
-        yield f"{'beside battery':{CASE_WIDTH + LAW_WIDTH}}{'starved':>10}{'of':>10}{'share':>10}{'swings/h':>10}{'growing':>10}"
+        heads = ("starved", "of", "share", "swings/h", "growing")
+        yield f"{'beside battery':{CASE_WIDTH + LAW_WIDTH}}" + "".join(f"{head:>10}" for head in heads)
         for case in cases:
             yield from _battery(board, dead_time_s, case, every=every)
         yield ""

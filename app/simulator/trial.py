@@ -109,9 +109,7 @@ class Record:
         return array("d", (load_w + one_w for load_w, one_w in zip(self.load_w, self.battery_w, strict=True)))
 
 
-def run(
-    scenario: Scenario, law: Callable[[Plant], Iterator[float | None]], seed: int, dead_time_s: float
-) -> Record:
+def run(scenario: Scenario, law: Callable[[Plant], Iterator[float | None]], seed: int, dead_time_s: float) -> Record:
     """Let the law live through the scenario."""
     house = House(scenario.house(seed, dead_time_s))
     plant = Plant(house)

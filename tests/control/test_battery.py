@@ -12,6 +12,7 @@ from app.control import ControlSettings
 from app.control.battery import BatteryRoom
 from app.control.battery_rules import BatteryRules
 from app.control.household import Load
+from app.control.regulate import Regulator
 from app.control.turns import Fight, Turns
 from app.model import BatteryState, Mode, Reading, Room
 from app.simulator.house import House, HouseConfig
@@ -220,6 +221,32 @@ def test_one_that_does_not_begin_to_charge_gets_no_room_for_ever() -> None:
     assert meeting.plan_w == pytest.approx(meeting.house_w)
 
 
+def found(takes_w: float = 700.0) -> Meeting:
+    """At 98 % it was found to take so much."""
+    meeting = meet({"taper": False}, battery_w=takes_w, pv_w=400.0 + takes_w, soc_pct=98.0)
+    meeting.pv_w += 400.0
+    meeting.run(20)
+    meeting.pv_w = 400.0 + takes_w
+    return meeting
+
+
+def test_what_it_takes_shrinks_as_it_fills() -> None:
+    meeting = found()
+    meeting.soc_pct, meeting.battery_w, meeting.pv_w = 99.0, 350.0, 750.0
+    meeting.run(3)
+    assert meeting.plan_w == pytest.approx(400.0 + 350.0)
+
+
+def test_what_it_has_given_it_may_take_again() -> None:
+    meeting = found()
+    before_w = meeting.plan_w
+    meeting.run(5)
+    assert meeting.plan_w == before_w, "more is tried after a while only"
+    meeting.battery_w, meeting.pv_w = -300.0, 100.0
+    meeting.run(6)
+    assert meeting.plan_w > before_w
+
+
 def test_an_export_while_more_is_given_is_the_battery_s_delay() -> None:
     meeting = meet(limit_w=1000.0)
     for _ in range(20):
@@ -304,6 +331,14 @@ def test_a_house_that_swings_is_no_fight() -> None:
     fight = Fight()
     swing(fight, 0.0, 600, house=True)
     assert not fight.slowed
+
+
+def test_a_swing_is_as_large_as_it_was_from_turn_to_turn() -> None:
+    turns, swings_w = Turns(), []
+    for now_s, value in enumerate((0.0, 200.0, -100.0, 300.0, -500.0)):
+        if turns.add(value, float(now_s)):
+            swings_w.append(turns.swing_w)
+    assert swings_w == [0.0, 300.0, 400.0]
 
 
 def test_small_movements_are_no_turns() -> None:
@@ -411,6 +446,17 @@ def test_a_full_battery_is_not_discharged_instead_of_the_sun() -> None:
         given_ws += max(0.0, -house.house.battery_w)
     assert given_ws / 240.0 < 40.0, "watts, in the mean"
     assert house.longest_s < 8.0
+
+
+def test_the_ups_and_downs_of_the_battery_are_no_appliances() -> None:
+    """It is tried what it takes, and it takes less and less: the house does nothing at all meanwhile."""
+    house = Beside(replace(FAST, capacity_wh=2000.0, soc_pct=97.0), nothing, appliances=())
+    house.live(600)
+    assert house.could_ws > 30_000.0
+    regulator = house.controller._regulator
+    assert isinstance(regulator, Regulator)
+    seen = regulator._appliances.known
+    assert [one for one in seen if one.since_s > 60.0] == [], "once the inverters have been heard"
 
 
 @pytest.mark.parametrize("strict", [False, True])

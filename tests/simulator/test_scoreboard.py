@@ -7,6 +7,7 @@ import io
 import json
 import re
 import struct
+from array import array
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,22 @@ from app.simulator.command import Progress
 from app.simulator.laws.catalogue import LAWS, OURS
 from app.simulator.scenarios import SCENARIOS
 from app.simulator.score import Score
-from app.simulator.scoreboard import REFERENCE, Board, Case, Plan, Trial, cores, play_all, record, short_plan, traced
+from app.simulator.score import score as judge
+from app.simulator.scoreboard import (
+    ALL_KNOWING,
+    REFERENCE,
+    Board,
+    Case,
+    Plan,
+    Trial,
+    cores,
+    play_all,
+    record,
+    short_plan,
+    traced,
+)
 from app.simulator.standings import figures, in_words, standing, summary
+from app.simulator.trial import Record
 
 BASELINE = Path(__file__).parent / "baseline.json"
 WORSE_SHARE = 0.05
@@ -151,6 +166,27 @@ def test_beside_a_battery_ours_is_told_of_it_and_the_score_has_what_it_did_not_g
     assert (ours.starved_wh_h or 0.0) < 0.05 * (ours.chargeable_wh_h or 0.0)
     assert (peer.starved_wh_h or 0.0) > 2.0 * (ours.starved_wh_h or 0.0), "it knows nothing of the battery"
     assert "beside battery" in report.table(found)
+    knowing = found.scores[Trial("battery_charging", 1.0, 1, ALL_KNOWING)]
+    assert bound.export_wh_h < knowing.export_wh_h, "the radio's part of it"
+    assert (knowing.starved_wh_h or 0.0) < (ours.starved_wh_h or 0.0)
+    assert ALL_KNOWING in report.table(found)
+
+
+@pytest.mark.parametrize(
+    ("battery_w", "load_w", "growing"),
+    [
+        ((0.0, 200.0, 0.0, 300.0, -200.0, 600.0, -600.0), 300.0, 3),
+        ((0.0, 200.0, 0.0, 200.0, 0.0, 200.0, 0.0), 300.0, 0),
+        ((0.0, 600.0, 0.0, 400.0, 100.0, 300.0), 300.0, 0),
+        ((0.0, 200.0, 0.0, 300.0, -200.0, 600.0, -600.0), None, 0),
+    ],
+    ids=["it grows", "it stays", "it shrinks", "the house does it"],
+)
+def test_swings_that_grow_are_counted(battery_w: tuple[float, ...], load_w: float | None, growing: int) -> None:
+    loads_w = [1000.0 - one_w if load_w is None else load_w for one_w in battery_w]
+    nothing = array("d", [0.0] * len(battery_w))
+    record = Record(10.0, array("d", loads_w), nothing, nothing, array("d"), nothing, array("d", battery_w), nothing)
+    assert judge(record, 15.0, 45.0).growing == growing
 
 
 def test_the_best_peer_is_the_one_with_the_fewest_excursions() -> None:
@@ -191,7 +227,7 @@ def test_the_goals_are_shown_beside_a_complete_run(seeds: range, shown: int) -> 
         for case in plan.cases
         for dead_time_s in plan.dead_times_s
         for seed in seeds
-        for law in (REFERENCE, *LAWS)
+        for law in (*case.bounds, *LAWS)
     )
     text = report.table(Board(plan, {trial: score(111.1, 222.2, 33.3, 444.4) for trial in trials}), every=True)
     assert (

@@ -19,7 +19,7 @@ LEAST_CUT_W, LEAST_RAISE_W = 15.0, 30.0  # as ours
 
 
 def all_knowing(plant: Plant) -> Iterator[float | None]:
-    """With each reading of the meter the load that it is of is known, and what the battery would take at that moment."""
+    """With each reading the load that it is of is known, and what the battery would take at that moment."""
     house = plant.house
     loads_w: deque[float] = deque(maxlen=round((house.config.meter.window_s + house.config.meter.latency_s) / LOOK_S))
     averaged = round(house.config.meter.window_s / LOOK_S)
