@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -324,8 +325,9 @@ def load(path: Path, environment: dict[str, str]) -> Config:
     return config
 
 
+@cache
 def schema() -> dict[str, Any]:
-    """JSON Schema of the file, for editors."""
+    """JSON Schema of the file, for editors; to be read only."""
     return Config.model_json_schema()
 
 

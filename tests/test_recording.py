@@ -78,6 +78,12 @@ def some_minutes() -> tuple[Tick, ...]:
     return tuple(watched.ticks)
 
 
+@pytest.fixture(autouse=True)
+def _lived() -> None:
+    """They are lived through before a test's own loop runs."""
+    some_minutes()
+
+
 def uneventful(seconds: int, from_s: float = 0.0) -> list[Tick]:
     """Nothing can be commanded, so that no law needs a memory."""
     law, ticks = Controller(SETTINGS), []
