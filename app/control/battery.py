@@ -24,6 +24,7 @@ STEADY_W = 50.0  # between two reports: it does the same
 ACTS_W, ACTS_S = 40.0, 4.0  # a battery takes more only after such an export, gives more after such an import, so late
 NEAR, GUARD_S, LONG_GUARD_S = 0.8, 3.0, 6.0  # an export that lasts so long is more than it takes; sooner near its most
 PROBE_W, PROBE_S, LONGEST_PROBE_S = 100.0, 10.0, 900.0  # how more than it was found to take is tried
+MOST_GROWTH = 2.0  # from one report to the next: a charge that falls by more at once is a mistake
 TAPER = ((97.0, 200.0), (95.0, 500.0))  # from this charge on (%), so much beyond what it takes now (the seed's figures)
 HIDES_S = 600.0  # a battery that made up for an import once would do so again
 PROMPT_S, RAISE_W_PER_S, UNSEEN_W_PER_S, SLOWEST_W_PER_S = 5.0, 400.0, 80.0, 10.0  # slower where reports are seldom
@@ -77,6 +78,9 @@ class BatteryRoom:
             self._stubborn = self._power_w < -IDLE_W and self._steady
             if not self._stubborn:
                 self._most.found(max(self._power_w, load.watts - house_w), now_s)
+        if self._steady and self._power_w < -IDLE_W:
+            self._hid_s = now_s
+            self._most.emptied()
         takes_w = self._takes_w(now_s, battery.soc_pct, known_w, leap=not prompt)
         room_w = house_w + takes_w - load.watts
         room_w = min(0.0, room_w) if self._stubborn else room_w
@@ -84,8 +88,8 @@ class BatteryRoom:
         return Room(
             self._base_w(now_s, battery, target_w),
             room_w,
-            load.watts + room_w - house_w,
-            max(SLOWEST_W_PER_S, rate),
+            battery_w=load.watts + room_w - house_w,
+            raise_w_per_s=max(SLOWEST_W_PER_S, rate),
             swings=self._fight.slowed,
         )
 
@@ -176,9 +180,6 @@ class BatteryRoom:
 
     def _base_w(self, now_s: float, battery: BatteryState, target_w: float) -> float:
         """The target and the import that is wanted beside it; none that the battery would make up for."""
-        if self._steady and self._power_w < -IDLE_W:
-            self._hid_s = now_s
-            self._most.emptied()
         if now_s - self._hid_s < HIDES_S:
             return min(0.0, target_w)
         full = battery.soc_pct is not None and battery.soc_pct >= self._rules.full_soc_pct
@@ -194,10 +195,10 @@ class _Most:
         self._probe_w, self._pause_s, self._found_s = PROBE_W, PROBE_S, -math.inf
 
     def at(self, soc_pct: float | None) -> None:
-        """It is so full: what it takes shrinks and grows with what is left."""
+        """It is so full: what it takes shrinks and grows with what is left to fill."""
         left_pct = None if soc_pct is None else max(0.1, 100.0 - soc_pct)
         if self.watts is not None and self._left_pct is not None and left_pct is not None:
-            self.watts *= left_pct / self._left_pct
+            self.watts *= min(MOST_GROWTH, left_pct / self._left_pct)
         self._left_pct = left_pct
 
     def emptied(self) -> None:

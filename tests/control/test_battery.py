@@ -237,6 +237,16 @@ def test_what_it_takes_shrinks_as_it_fills() -> None:
     assert meeting.plan_w == pytest.approx(400.0 + 350.0)
 
 
+def test_a_charge_that_is_mistaken_for_a_moment_offers_little_more() -> None:
+    meeting = found()
+    meeting.soc_pct = 0.0
+    meeting.run(2)
+    assert meeting.plan_w <= 400.0 + 2.0 * 700.0 + 100.0
+    meeting.soc_pct = 98.0
+    meeting.run(2)
+    assert meeting.plan_w <= 400.0 + 700.0 + 400.0, "as when it takes more again"
+
+
 def test_what_it_has_given_it_may_take_again() -> None:
     meeting = found()
     before_w = meeting.plan_w

@@ -45,14 +45,19 @@ async def test_other_shellys_and_one_inverter_regulate_too(tmp_path: Path, mosqu
         await held(place)
 
 
+def released(place: Installation, count: int) -> list[float]:
+    """What was released since so many commands: one that regulates may have been under way."""
+    return sorted(watts for _, watts in place.commands()[count:] if watts >= 800.0)
+
+
 async def test_toggling_by_http_releases_once_and_resuming_regulates(installation: Installation) -> None:
     place = installation
     await place.app.start()
     await held(place)
     count = len(place.commands())
     assert await place.app.ask("GET", "/api/toggle") == (200, {"enabled": "off"})
-    await until(lambda: len(place.commands()) >= count + 2, 6, "the release")
-    assert sorted(watts for _, watts in place.commands()[count:]) == [800.0, 1500.0]
+    await until(lambda: len(released(place, count)) >= 2, 6, "the release")
+    assert released(place, count) == [800.0, 1500.0]
     await until(lambda: place.house.grid_w < -800.0, 20, "the sun is let through")
     count = len(place.commands())
     await asyncio.sleep(6)
@@ -123,7 +128,7 @@ async def test_a_clean_stop_leaves_the_fail_safe_limit(installation: Installatio
     await held(place)
     count = len(place.commands())
     assert await place.app.stop() == 0
-    assert sorted(place.commands()[count:]) == [("114180400002", 24.0), ("116180400001", 45.0)]
+    assert dict(place.commands()[count:]) == {"114180400002": 24.0, "116180400001": 45.0}
 
 
 async def test_a_clean_stop_while_paused_under_a_cap_leaves_the_fail_safe_limit_too(
@@ -135,7 +140,7 @@ async def test_a_clean_stop_while_paused_under_a_cap_leaves_the_fail_safe_limit_
     await place.app.when(lambda status: status["mode"] == "paused" and (status["limit_w"] or 0.0) > 100.0)
     count = len(place.commands())
     assert await place.app.stop() == 0
-    assert sorted(place.commands()[count:])[-2:] == [("114180400002", 24.0), ("116180400001", 45.0)]
+    assert dict(place.commands()[count:]) == {"114180400002": 24.0, "116180400001": 45.0}
 
 
 async def test_an_exit_limit_that_does_not_arrive_is_not_called_left_behind(installation: Installation) -> None:

@@ -9,7 +9,7 @@ import json
 import math
 import random
 from bisect import bisect
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Any
 
@@ -44,10 +44,11 @@ class Trouble:
 
 @dataclass
 class Market:
-    """The service; time is what ``answer`` is told."""
+    """The service; time is what ``answer`` is told. ``prices_c``: what is settled in each interval, not invented."""
 
     seed: int
     hours: float = 24.0
+    prices_c: tuple[float, ...] = ()
     intervals: list[Interval] = field(init=False)
     troubles: list[Trouble] = field(init=False)
     asked_s: list[float] = field(init=False, default_factory=list)
@@ -58,6 +59,11 @@ class Market:
         rng = random.Random(self.seed)
         phase = rng.uniform(0.0, 6.28)
         self.intervals = [_interval(rng, number, phase) for number in range(round(self.hours * 12) + 24)]
+        for number, value_c in enumerate(self.prices_c):
+            one = self.intervals[number]
+            estimate_c = -value_c if one.estimate_c == -one.value_c else value_c + one.estimate_c - one.value_c
+            forecast_c = value_c + one.forecast_c - one.value_c
+            self.intervals[number] = replace(one, value_c=value_c, estimate_c=estimate_c, forecast_c=forecast_c)
         self.troubles = list(_troubles(rng, self.hours))
 
     def number(self, utc_s: float) -> int:

@@ -124,6 +124,7 @@ class EnphaseDay:
     keys: dict[str, Any]
     seed: int = 3
     hours: float = 12.0
+    prices_c: tuple[float, ...] = ()
     version: tuple[int, int, int] = (8, 3, 5528)
     settings: ControlSettings = field(default_factory=ControlSettings)
     at: dict[float, Callable[[EnphaseDay], None]] = field(default_factory=dict)
@@ -141,7 +142,7 @@ class EnphaseDay:
         loop.set_default_executor(_AtOnce())
         self.clock = loop.time
         self.wire = Wire(self.limits, self.version)
-        self.market, self._utc = Market(self.seed, self.hours), Clock()
+        self.market, self._utc = Market(self.seed, self.hours, self.prices_c), Clock()
         self._began_s = loop.time()
         amber = AmberConfig(type="amber", token=TOKEN, site_id=SITE, base_url=NOWHERE)
         session = cast("aiohttp.ClientSession", InProcess(self.market, self._utc))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.control import ControlSettings
-from app.model import Rule
+from app.model import DeviceError, Rule
 from tests.enphase.fake_limits import ZERO, Limits
 from tests.inverters.enphase.day import TICK_S, EnphaseDay, Lived, away, expired, load_w, longest_wrong_s, sun_w
 from tests.virtual import in_virtual_time
@@ -70,6 +71,27 @@ def test_a_day_of_prices(tmp_path: Path, control: str, seed: int) -> None:
     closings = sum(a.wanted == Rule() and b.wanted != Rule() for a, b in pairwise(lived.lived))
     assert len(exporting) * TICK_S <= (closings + 1) * (dwell_s + reaction_s + SLACK_S)
     assert any(one.export_w > 3000.0 for one in lived.lived if one.wanted == Rule())
+
+
+@pytest.mark.parametrize("control", WAYS)
+def test_a_whole_day_from_a_file(tmp_path: Path, control: str) -> None:
+    """Export pays but at noon, when it hovers about nothing; three hours without prices, a login that ends at noon."""
+    rows = csv.DictReader((Path(__file__).parent / "prices.csv").read_text(encoding="utf-8").splitlines())
+    prices_c = tuple(float(row["export_c_per_kwh"]) for row in rows)
+    assert len(prices_c) == 24 * 12
+
+    def login(trouble: DeviceError | None) -> Callable[[EnphaseDay], None]:
+        return lambda lived: setattr(lived.wire, "trouble", trouble)
+
+    noon = {6.0: login(expired()), 6.1: login(None)}
+    lived = day(tmp_path, control, hours=24.0, prices_c=prices_c, at=noon)
+    _, dwell_s, _ = WAYS[control]
+    closed = sum(one.had != Rule() for one in lived.lived)
+    assert len(lived.limits.writes) == lived.switches_needed(dwell_s) > 20
+    assert closed == pytest.approx(sum(one.wanted != Rule() for one in lived.lived), rel=0.05)
+    outside = [one for one in lived.lived if not 6.0 <= one.at_s / 3600.0 <= 6.4]
+    assert longest_wrong_s(outside) <= dwell_s + SLACK_S
+    assert not any(told(one) for one in outside)
 
 
 @pytest.mark.parametrize("reaction_s", [10.0, 300.0])
