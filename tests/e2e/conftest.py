@@ -139,16 +139,21 @@ class Installation:
 
     async def retained(self, topic: str) -> str | None:
         """What the broker keeps for a topic; None where it keeps nothing."""
-        async with aiomqtt.Client("127.0.0.1", self.mosquitto.port) as client:
-            await client.subscribe(topic)
-            try:
-                async with asyncio.timeout(0.3):
-                    async for message in client.messages:
-                        if message.retain and isinstance(message.payload, bytes):
-                            return message.payload.decode()
-            except TimeoutError:
-                pass
+        async with aiomqtt.Client("127.0.0.1", self.mosquitto.port) as client, asyncio.timeout(30.0):
+            await client.subscribe([(topic, 0), ("tests/end", 0)])
+            await client.publish("tests/end", qos=1)  # comes after all that it keeps
+            async for message in client.messages:
+                if str(message.topic) == "tests/end":
+                    break
+                if message.retain and isinstance(message.payload, bytes):
+                    return message.payload.decode()
         return None
+
+    async def keeps(self, topic: str, payload: str) -> None:
+        """Wait until the broker keeps that."""
+        async with asyncio.timeout(10.0 * PATIENCE):
+            while await self.retained(topic) != payload:
+                await asyncio.sleep(0.1)
 
     async def __aenter__(self) -> Self:
         return self

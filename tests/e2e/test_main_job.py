@@ -86,8 +86,7 @@ async def test_mqtt_commands_are_obeyed_once_and_their_topics_cleared(installati
     assert await place.retained("zeropower/set/enabled") is None
     assert await place.retained("zeropower/state/enabled") == "off"
     await place.app.ask("PUT", "/api/settings", json={"enabled": True})
-    await asyncio.sleep(1.5)
-    assert await place.retained("zeropower/state/enabled") == "on"
+    await place.keeps("zeropower/state/enabled", "on")
     assert await place.retained("zeropower/status") == "online"
     state = json.loads(await place.retained("zeropower/state") or "{}")
     assert state["target_point_w"] == 120.0
@@ -102,8 +101,7 @@ async def test_a_killed_process_is_announced_by_its_will(installation: Installat
     await place.app.when(lambda s: s["mode"] == "limit")
     assert await place.retained("zeropower/status") == "online"
     await place.app.stop(signal.SIGKILL)
-    await asyncio.sleep(0.5)
-    assert await place.retained("zeropower/status") == "offline"
+    await place.keeps("zeropower/status", "offline")
 
 
 async def test_settings_survive_a_restart_until_the_file_says_otherwise(installation: Installation) -> None:
@@ -188,9 +186,7 @@ async def test_the_broker_going_away_stops_neither_metering_nor_recording(instal
     status = await place.app.when(lambda s: any(fault["key"] == "broker" for fault in s["faults"]), 10)
     assert status["meter"]["age_s"] < 2.5
     place.house.load_override_w = 300.0
-    await asyncio.sleep(4)
-    status = await place.app.status()
-    assert status["grid_w"] < -100.0, "nothing can be commanded, and it says so"
+    await place.app.when(lambda s: s["grid_w"] is not None and s["grid_w"] < -100.0)  # nothing can be commanded
     await place.mosquitto.start()
     await held(place)
     assert place.app.process is not None
