@@ -48,13 +48,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _levels_of_logs() -> Iterator[None]:
-    """A command that a test runs in this process sets them for the whole of it."""
+def _logs() -> Iterator[None]:
+    """A command that a test runs in this process sets levels and handlers for the whole of it."""
     loggers = (logging.getLogger(), logging.getLogger("app"))
-    levels = [logger.level for logger in loggers]
+    before = [(logger.level, list(logger.handlers)) for logger in loggers]
     yield
-    for logger, level in zip(loggers, levels, strict=True):
+    for logger, (level, handlers) in zip(loggers, before, strict=True):
         logger.setLevel(level)
+        for handler in [one for one in logger.handlers if one not in handlers]:
+            logger.removeHandler(handler)
 
 
 PATIENCE = 3.0  # tests run side by side on whatever machine: how long something takes is measured by bench and faults
