@@ -1,7 +1,7 @@
 # Works on a fresh Debian or Raspberry Pi OS with python3 and make: tools and libraries go into .venv, by hash.
 # JOBS: tests side by side; those with real processes mostly wait, so more than there are cores.
 PYTHON ?= python3
-JOBS ?= 6
+JOBS ?= 4
 VENV := .venv
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev

@@ -94,13 +94,21 @@ async def ticking() -> AsyncIterator[list[float]]:
 
 async def refused(ask: Ask, server: Hostile) -> str:
     """The sentence that the driver says; it is there in time, the loop turns, and no secret is in it."""
+    for _ in range(5):
+        said = await _refused(ask, server)
+        if server.asked:
+            return said  # a machine that stood still for the whole time-out has not asked anybody
+    pytest.fail("nobody was asked")
+
+
+async def _refused(ask: Ask, server: Hostile) -> str:
+    """One attempt."""
     started_s = time.perf_counter()
     async with ticking() as gaps:
         with pytest.raises(DeviceError) as caught:
             await ask(server.host)
     assert time.perf_counter() - started_s < TIMEOUT_S + 10.0  # the machine has other work too
     assert max(gaps, default=0.0) < 3.0
-    assert server.asked
     said = str(caught.value)
     assert SECRET not in said
     assert len(said) < 300
