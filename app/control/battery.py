@@ -73,12 +73,13 @@ class BatteryRoom:
         elif new:
             self._follow(reading.at_s, load, battery.interval_s)
         house_w = max(0.0, self._house_w or 0.0)
+        gives = self._steady and self._power_w < -IDLE_W
         prompt = battery.interval_s <= PROMPT_S
         if self._too_much(reading, known_w, prompt=prompt):
-            self._stubborn = self._power_w < -IDLE_W and self._steady
-            if not self._stubborn:
+            self._stubborn = gives
+            if not gives:
                 self._most.found(max(self._power_w, load.watts - house_w), now_s)
-        if self._steady and self._power_w < -IDLE_W:
+        if gives:
             self._hid_s = now_s
             self._most.emptied()
         takes_w = self._takes_w(now_s, battery.soc_pct, known_w, leap=not prompt)

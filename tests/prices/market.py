@@ -5,11 +5,12 @@ Published prices come as late as 100 of them were observed to (amber-express): 1
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
 from bisect import bisect
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 
@@ -58,12 +59,11 @@ class Market:
     def __post_init__(self) -> None:
         rng = random.Random(self.seed)
         phase = rng.uniform(0.0, 6.28)
-        self.intervals = [_interval(rng, number, phase) for number in range(round(self.hours * 12) + 24)]
-        for number, value_c in enumerate(self.prices_c):
-            one = self.intervals[number]
-            estimate_c = -value_c if one.estimate_c == -one.value_c else value_c + one.estimate_c - one.value_c
-            forecast_c = value_c + one.forecast_c - one.value_c
-            self.intervals[number] = replace(one, value_c=value_c, estimate_c=estimate_c, forecast_c=forecast_c)
+        settled_c = itertools.chain(self.prices_c, itertools.repeat(None))
+        numbers = range(round(self.hours * 12) + 24)
+        self.intervals = [
+            _interval(rng, number, phase, value_c) for number, value_c in zip(numbers, settled_c, strict=False)
+        ]
         self.troubles = list(_troubles(rng, self.hours))
 
     def number(self, utc_s: float) -> int:
@@ -129,9 +129,10 @@ def delay_s(share: float) -> float:
     return delay_0 + (delay_1 - delay_0) * (share - share_0) / (share_1 - share_0)
 
 
-def _interval(rng: random.Random, number: int, phase: float) -> Interval:
+def _interval(rng: random.Random, number: int, phase: float, settled_c: float | None) -> Interval:
     value_c = 0.0 if number % 40 == 7 else 5.0 * math.sin(phase + number / 4.0) + rng.gauss(0.0, 2.0)
     value_c = rng.choice((-1.0, 1.0)) * 150.0 if rng.random() < 0.01 else value_c
+    value_c = value_c if settled_c is None else settled_c
     wrong = rng.random() < WRONG_SIGN
     return Interval(
         value_c=value_c,
